@@ -19,8 +19,8 @@ from kcp.server.audit.backends import AuditBackend
 from kcp.server.audit.events import AuditEvent
 from kcp.server.observability.request_records import AuditSink, RequestRecord
 from kcp.server.process.configuration import Configuration, ConfigurationError
+from kcp.server.process.environment import Environment
 from kcp.server.process.parts import (
-    Environment,
     Parts,
     default_audit_backends,
     default_audit_sinks,

@@ -17,9 +17,15 @@ from tests.support.running_server import RunningServer
 RULES: list[tuple[dict[str, Any], str]] = [
     ({}, "rules[0].level: Required value"),
     ({"level": "All"}, 'rules[0].level: Unsupported value: "All": supported values: "Metadata", "None", "Request"'),
-    ({"level": "None", "verb": ["get"]}, "rules[0].verb: Forbidden: there is no such field"),
-    ({"level": "None", "verbs": "get"}, 'rules[0].verbs: Invalid value: "get": must be a list of strings'),
-    ({"level": "None", "users": [1]}, "rules[0].users: Invalid value: [1]: must be a list of strings"),
+    ({"level": "None", "verb": ["get"]}, 'strict decoding error: unknown field "rules[0].verb"'),
+    (
+        {"level": "None", "verbs": "get"},
+        'rules[0].verbs: Invalid value: "string": rules[0].verbs in body must be of type array',
+    ),
+    (
+        {"level": "None", "users": [1]},
+        'rules[0].users[0]: Invalid value: "integer"',
+    ),
     (
         {"level": "None", "nonResourceURLs": ["version"]},
         "rules[0].nonResourceURLs[0]: Invalid value: \"version\": non-resource URL rules must begin with a '/' character",
@@ -58,14 +64,17 @@ def test_a_bad_rule_is_refused_with_its_field(rule: dict[str, Any], message: str
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("", "it is empty"),
-        ("[]", "it must hold one object"),
+        ("", "must be an object of kind Policy"),
+        ("[]", "must be an object of kind Policy"),
         (
             "kind: Policy\napiVersion: audit.k8s.io/v1beta1\nrules: []",
-            "apiVersion and kind must be audit.k8s.io/v1 and Policy",
+            "must have kind Policy and apiVersion audit.k8s.io/v1",
         ),
         ("kind: Policy\napiVersion: audit.k8s.io/v1", "rules: Required value: a policy needs at least one rule"),
-        ("kind: Policy\napiVersion: audit.k8s.io/v1\nrules: [{level: None}]\nrules: []", "rules is given twice"),
+        (
+            "kind: Policy\napiVersion: audit.k8s.io/v1\nrules: [{level: None}]\nrules: []",
+            'duplicate field "rules"',
+        ),
         ("kind: [", "YAML"),
     ],
 )

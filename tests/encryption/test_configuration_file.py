@@ -43,6 +43,7 @@ REFUSED = {
     "no keys": (rule(["secrets"], {"aesgcm": {"keys": []}}), f"{PROVIDERS}.aesgcm.keys: Required value: at least one keys"),
     "no name": (rule(["secrets"], key(name="")), f"{PROVIDERS}.aesgcm.keys[0].name: Required value: name is a mandatory"),
     "no secret": (rule(["secrets"], key(secret="")), "keys[0].secret: Required value: secret is a mandatory field for a key"),
+    "a number as a secret": (rule(["secrets"], key(secret=80486)), "keys[0].secret in body must be of type string"),
     "no base64": (rule(["secrets"], key(secret="sphinx!")), 'keys[0].secret: Invalid value: "REDACTED": secrets must be base64'),
     "a short key": (
         rule(["secrets"], key(secret=encoded(7, 15))),
@@ -78,6 +79,7 @@ REFUSED = {
         'kms.endpoint: Invalid value: "tcp://a:1": unsupported scheme "tcp" for KMS provider, only unix is supported',
     ),
     "kms timeout": (rule(["secrets"], kms(timeout="0s")), 'timeout: Invalid value: "0s": timeout should be a positive value'),
+    "kms timeout without a unit": (rule(["secrets"], kms(timeout="3")), 'timeout: Invalid value: "3": must be a duration'),
     "kms cache": (rule(["secrets"], kms(cachesize=3)), "kms.cachesize: Invalid value: 3: cachesize is not supported in v2"),
     "kms v1": (rule(["secrets"], kms(apiVersion="v1")), 'kms.apiVersion: Invalid value: "v1": KMS v1 is deprecated'),
     "kms v3": (rule(["secrets"], kms(apiVersion="v3")), "unsupported apiVersion"),
@@ -85,12 +87,13 @@ REFUSED = {
         rule(["secrets"], {"aesgcm": {"keys": [], "size": 1}}),
         f'strict decoding error: unknown field "{PROVIDERS}.aesgcm.size"',
     ),
+    "an option of identity": (rule(["secrets"], {"identity": {"a": 1}}), f'unknown field "{PROVIDERS}.identity.a"'),
     "an unknown field at the top": (f"{rule(['secrets'])}more: 1\n", 'strict decoding error: unknown field "more"'),
     "a field twice": (f"{rule(['secrets'])}kind: EncryptionConfiguration\n", 'strict decoding error: duplicate field "kind"'),
-    "another type": (f"{rule(['secrets']).replace('- secrets', '- 7')}", '"resources[0].resources[0]" is not a string'),
-    "another kind": ("apiVersion: v1\nkind: Secret\n", "apiVersion and kind must be apiserver.config.k8s.io/v1 and"),
-    "no YAML": ("a: [", "it cannot be decoded: "),
-    "nothing": ("", "it is no EncryptionConfiguration"),
+    "another type": (f"{rule(['secrets']).replace('- secrets', '- 7')}", "resources[0].resources[0] in body must be"),
+    "another kind": ("apiVersion: v1\nkind: Secret\n", "must have kind EncryptionConfiguration and apiVersion apiserver"),
+    "no YAML": ("a: [", "not a YAML document: "),
+    "nothing": ("", "must be an object of kind EncryptionConfiguration"),
 }  # fmt: skip
 
 
@@ -102,6 +105,7 @@ def test_a_file_that_is_wrong_is_refused_with_kubernetes_message(text: str, mess
     assert "\n" not in str(raised.value)
     assert encoded(7, 15) not in str(raised.value)
     assert "sphinx" not in str(raised.value)
+    assert "80486" not in str(raised.value)
 
 
 def test_all_that_is_wrong_is_reported_at_once() -> None:

@@ -256,6 +256,33 @@ async def test_users_without_groups_and_of_many_groups_are_decided_alike(access:
         assert not await access.allows(User("joe"), "get", "configmaps")
 
 
+async def test_roles_that_only_clients_have_named_are_not_kept_for_ever(
+    access: Access, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(permissions, "MAX_ROLES", 10)
+    rules = [rule("create", "rolebindings", (GROUP,))]
+    await access.role("binder", *rules)
+    await access.bind("binds", "Role/binder", user("jane"))
+    kept = await access.policies.current(access.cluster)
+    for number in range(25):
+        reference = {"apiGroup": GROUP, "kind": "Role", "name": f"role-{number}"}
+        with pytest.raises(StatusError, match="not found"):
+            await access.create_as(JANE, "rolebindings", {"metadata": {"name": "b"}, "roleRef": reference}, "default")
+        assert len(kept._roles) <= 10
+    assert await access.allows(JANE, "create", f"{GROUP}/rolebindings")
+
+
+async def test_of_many_cluster_roles_each_is_looked_up_by_its_name(access: Access) -> None:
+    await access.role("role-0", rule("get", "configmaps"), namespace="")
+    await access.bind("reads", "ClusterRole/role-99", user("jane"))
+    assert not await access.allows(JANE, "get", "configmaps")
+    for number in range(1, 100):
+        await access.role(f"role-{number}", rule("get", "configmaps"), namespace="")
+    kept = await access.policies.current(access.cluster)
+    assert kept._own_cluster_roles is None
+    assert await access.allows(JANE, "get", "configmaps")
+
+
 async def test_names_in_very_many_rules_and_in_one_rule_are_all_allowed(access: Access) -> None:
     """With a set that is copied for each rule, this takes minutes."""
     rules = [

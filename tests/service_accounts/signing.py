@@ -8,16 +8,20 @@ from typing import Any
 
 import orjson
 
+from kcp.auth import json_web_tokens
 from kcp.auth.service_accounts.keys import SigningKey, base64url, generate, public_pem, read_signing_key
-from kcp.auth.service_accounts.signatures import segment
 
 
 def parts(token: str) -> tuple[dict[str, Any], dict[str, Any], str]:
     """The header, the claims and the encoded signature of a token."""
-    header, claims = segment(token.encode(), 0), segment(token.encode(), 1)
-    assert header is not None
-    assert claims is not None
-    return header, claims, token.rpartition(".")[2]
+    parsed = json_web_tokens.parse(token.encode())
+    assert parsed is not None
+    return parsed.header, parsed.claims, token.rpartition(".")[2]
+
+
+def signed(claims: dict[str, Any], key: SigningKey) -> str:
+    """A token of these claims, signed with a key."""
+    return json_web_tokens.sign(claims, key.key, algorithm=key.algorithm, key_id=key.id)
 
 
 def encoded(header: Any, claims: Any, signature: str = "") -> str:
@@ -36,4 +40,4 @@ def other_key() -> SigningKey:
     return read_signing_key(generate())
 
 
-__all__ = ["encoded", "other_key", "parts", "public_pem", "signed_with_secret"]
+__all__ = ["encoded", "other_key", "parts", "public_pem", "signed", "signed_with_secret"]

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from tests.service_accounts.conftest import Tenant
+from tests.support.damaging import replace_bytes
+from tests.support.running_server import RunningServer
 from tests.support.waiting import wait_until
 
 
@@ -59,3 +63,25 @@ def test_deleting_the_namespace_ends_the_tokens_of_its_accounts(tenant: Tenant) 
     assert accepted(tenant, token)
     assert tenant.server.ask("DELETE", f"{tenant.prefix}/api/v1/namespaces/team").status == 200
     wait_until(lambda: not accepted(tenant, token), "the token has ended")
+
+
+def test_a_damaged_account_or_bound_object_ends_its_tokens(tmp_path: Path) -> None:
+    root = tmp_path / ".kcp"
+    with RunningServer(root) as server:
+        tenant = Tenant(server, "damaged")
+        tenant.create("serviceaccounts", "alice")
+        tenant.create("serviceaccounts", "bob", annotations={"note": "WRITTEN-AS-THIS"})
+        tenant.create("secrets", "session", annotations={"note": "WRITTEN-AS-THIS"})
+        bound = {"kind": "Secret", "apiVersion": "v1", "name": "session"}
+        whole, of_account, of_secret = (
+            tenant.token("alice"),
+            tenant.token("bob"),
+            tenant.token("alice", boundObjectRef=bound),
+        )
+    replace_bytes(root / "data/kcp.db", b"WRITTEN-AS-THIS", b"WRITTEN-AS-THAT")
+    with RunningServer(root) as server:
+        tenant = Tenant(server, "damaged")
+        assert accepted(tenant, whole)
+        assert not accepted(tenant, of_account)
+        assert not accepted(tenant, of_secret)
+        assert "does not exist" in tenant.review(of_account)["error"]

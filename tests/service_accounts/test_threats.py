@@ -9,11 +9,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from kcp.auth.service_accounts import signatures
+from kcp.auth import json_web_tokens
 from kcp.auth.service_accounts.claims import LEGACY_ISSUER
 from kcp.auth.service_accounts.keys import base64url, public_pem, read_signing_key
 from tests.service_accounts.conftest import Tenant, new_tenant
-from tests.service_accounts.signing import encoded, other_key, parts, signed_with_secret
+from tests.service_accounts.signing import encoded, other_key, parts, signed, signed_with_secret
 from tests.support.running_server import RunningServer
 
 
@@ -34,7 +34,7 @@ def server_key(tenant: Tenant) -> Any:
 
 def signed_by_server(tenant: Tenant, claims: dict[str, Any]) -> str:
     """A token with the server's own signature, which an attacker cannot make: its claims alone must refuse it."""
-    return signatures.sign(claims, server_key(tenant))
+    return signed(claims, server_key(tenant))
 
 
 def assert_refused(tenant: Tenant, token: str) -> None:
@@ -95,7 +95,7 @@ def test_key_confusion(tenant: Tenant, token: str) -> None:
         {"jku": "https://localhost/keys"},
         {"x5c": ["AAAA"]},
     ):
-        forged = signatures.sign(claims, mine)
+        forged = signed(claims, mine)
         text = encoded({**parts(forged)[0], **key_header}, claims, forged.rpartition(".")[2])
         assert_refused(tenant, text)
 
@@ -196,9 +196,10 @@ def test_huge_and_broken_tokens(tenant: Tenant, text: str) -> None:
 
 
 def test_a_huge_token_is_refused_before_anything_is_decoded() -> None:
-    assert signatures.segment(b"eyJhbGciOiJFUzI1NiJ9.e30.AA", 0) == {"alg": "ES256"}
-    long = b"eyJhbGciOiJFUzI1NiJ9.e30." + b"A" * signatures.MAX_TOKEN
-    assert signatures.segment(long, 0) is None
+    short = json_web_tokens.parse(b"eyJhbGciOiJFUzI1NiJ9.e30.AA")
+    assert short is not None
+    assert short.header == {"alg": "ES256"}
+    assert json_web_tokens.parse(b"eyJhbGciOiJFUzI1NiJ9.e30." + b"A" * json_web_tokens.MAX_TOKEN) is None
 
 
 def test_no_answer_and_no_log_shows_a_token(tenant: Tenant, token: str, caplog: pytest.LogCaptureFixture) -> None:
@@ -216,7 +217,7 @@ def test_the_key_of_another_server_signs_nothing_here(tenant: Tenant, token: str
     _, claims, _ = parts(token)
     key = server_key(tenant)
     stolen_id = read_signing_key(public_key_of_another())._replace(id=key.id)
-    assert_refused(tenant, signatures.sign(claims, stolen_id))
+    assert_refused(tenant, signed(claims, stolen_id))
 
 
 def public_key_of_another() -> bytes:

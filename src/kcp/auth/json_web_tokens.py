@@ -1,17 +1,18 @@
 """JSON Web Tokens (RFC 7519) in the compact form of signatures (RFC 7515), and keys as JSON Web Keys (RFC 7517).
 
-PyJWT verifies signatures. Which key may have signed with which algorithm is decided here (RFC 8725, section 3.1): the
-type of the key, its curve and its own ``alg`` have to fit the algorithm of the token. Which claims a token needs is
-the authenticator's to decide. PyJWT is imported at the first use.
+PyJWT makes and verifies signatures. Which key may have signed with which algorithm is decided here (RFC 8725, section 3.1):
+the type of the key, its curve and its own ``alg`` have to fit the algorithm of the token. Which claims a token needs is
+the authenticator's to decide. PyJWT is imported at the first use: `load` does so in a thread.
 """
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import binascii
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from functools import cache
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol, TypeVar
 
 import orjson
 
@@ -36,8 +37,27 @@ class InvalidTokenError(ValueError):
     """A token that is malformed, or whose signature is not valid; the message says why and shows nothing of the token."""
 
 
-class PublicKey(NamedTuple):
+class Verifying(Protocol):
     """A key that verifies signatures, and the algorithms that it is for."""
+
+    @property
+    def id(self) -> str:
+        """The key's ID."""
+
+    @property
+    def algorithms(self) -> Collection[str]:
+        """The algorithms of the signatures."""
+
+    @property
+    def key(self) -> rsa.RSAPublicKey | ec.EllipticCurvePublicKey:
+        """The public key."""
+
+
+K = TypeVar("K", bound=Verifying)
+
+
+class PublicKey(NamedTuple):
+    """A key of a JSON Web Key Set."""
 
     id: str
     algorithms: frozenset[str]
@@ -73,30 +93,49 @@ def parse(token: bytes) -> Token | None:
     return None if header is None or claims is None else Token(token, header, claims)
 
 
-def verify(token: Token, keys: Sequence[PublicKey], algorithms: Iterable[str] = ALGORITHMS) -> None:
-    """Verify the signature of a token by one of the keys. Raises InvalidTokenError."""
+async def load() -> None:
+    """Import PyJWT in a thread, unless it is imported: that takes as long as many requests."""
+    if not _signatures.cache_info().currsize:
+        await asyncio.to_thread(_signatures, ALGORITHMS[0])
+
+
+def sign(
+    claims: Mapping[str, Any], key: rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey, *, algorithm: str, key_id: str
+) -> str:
+    """Return a signed token. ``key`` is one for ``algorithm``, one of `ALGORITHMS`; ``key_id`` is in the header."""
+    return _signatures(algorithm).encode(orjson.dumps(claims), key, algorithm=algorithm, headers={"kid": key_id})
+
+
+def unaccepted_algorithm(token: Token, accepted: Collection[str]) -> InvalidTokenError:
+    """Return the error of a token that is signed with none of these algorithms. It names only an algorithm of `ALGORITHMS`."""
+    named = token.algorithm if token.algorithm in ALGORITHMS else "another algorithm"
+    return InvalidTokenError(f"signed with {named}; accepted are {', '.join(accepted)}")
+
+
+def verify(token: Token, keys: Sequence[K], algorithms: Collection[str] = ALGORITHMS) -> K:
+    """Verify the signature of a token. Returns the one of the keys that has signed it. Raises InvalidTokenError."""
     from jwt.exceptions import PyJWTError
 
     algorithm = token.algorithm
     if algorithm not in algorithms or algorithm not in ALGORITHMS:
-        raise InvalidTokenError("signed with an algorithm that is not accepted")
+        raise unaccepted_algorithm(token, algorithms)
     if "crit" in token.header or token.header.get("b64", True) is not True:
         raise InvalidTokenError("has a critical header that is not supported")
-    verifier = _verifier(algorithm)
+    signatures = _signatures(algorithm)
     for key in keys:
         if algorithm not in key.algorithms or (token.key_id and key.id != token.key_id):
             continue
         try:
-            verifier.decode(token.encoded, key.key, algorithms=[algorithm])
+            signatures.decode(token.encoded, key.key, algorithms=[algorithm])
         except (PyJWTError, ValueError, TypeError):  # malformed base64 and numbers are ValueErrors
             continue
-        return
+        return key
     raise InvalidTokenError("the signature is not valid")
 
 
 @cache
-def _verifier(algorithm: str) -> PyJWS:
-    """Return a verifier that knows one algorithm, which is one of `ALGORITHMS`."""
+def _signatures(algorithm: str) -> PyJWS:
+    """Return what signs and verifies with one algorithm, which is one of `ALGORITHMS`."""
     from jwt.api_jws import PyJWS
 
     return PyJWS(algorithms=[algorithm])

@@ -32,11 +32,7 @@ _logging = flags.group("Logging")
 @_negotiation(
     "--leader-elect",
     default=True,
-    type=bool,
-    is_flag=False,
-    flag_value=True,
-    metavar="[true|false]",
-    show_default=False,
+    **flags.SWITCH,
     help="Negotiate only while this process holds the Lease kube-system/api-negotiation: several may run. [default: true]",
 )
 @_logging(

@@ -12,6 +12,15 @@ _UNITS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _DURATION: Final = re.compile(r"(?:[0-9]+(?:\.[0-9]+)?(?:ms|s|m|h|d))+", re.ASCII)
 _PART: Final = re.compile(r"([0-9]+(?:\.[0-9]+)?)(ms|s|m|h|d)", re.ASCII)
 
+SWITCH: Final[dict[str, Any]] = {
+    "type": bool,
+    "is_flag": False,
+    "flag_value": True,
+    "metavar": "[true|false]",
+    "show_default": False,
+}
+"""What makes a flag one that is given as ``--name``, ``--name=true`` or ``--name=false``. Its help says the default."""
+
 
 class DurationType(click.ParamType[float]):
     """``90s``, ``1h30m``, or plain seconds."""

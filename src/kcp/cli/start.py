@@ -85,11 +85,7 @@ _logging = flags.group("Logging")
 @_storage(
     "--encryption-provider-config-automatic-reload",
     default=True,
-    type=bool,
-    is_flag=False,
-    flag_value=True,
-    metavar="[true|false]",
-    show_default=False,
+    **flags.SWITCH,
     help="Reload --encryption-provider-config when it changes; if false, the server reads it once. [default: true]",
 )
 @_storage(
@@ -122,11 +118,7 @@ _logging = flags.group("Logging")
 @_authentication(
     "--anonymous-auth",
     default=True,
-    type=bool,
-    is_flag=False,
-    flag_value=True,
-    metavar="[true|false]",
-    show_default=False,
+    **flags.SWITCH,
     help="Serve requests without credentials as system:anonymous; if false, they get 401. [default: true]",
 )
 @_accounts(
@@ -165,21 +157,13 @@ _logging = flags.group("Logging")
 @_accounts(
     "--service-account-extend-token-expiration",
     default=True,
-    type=bool,
-    is_flag=False,
-    flag_value=True,
-    metavar="[true|false]",
-    show_default=False,
+    **flags.SWITCH,
     help="Let the tokens that kubelets request for Pods live for a year. [default: true]",
 )
 @_accounts(
     "--publish-root-ca",
     default=True,
-    type=bool,
-    is_flag=False,
-    flag_value=True,
-    metavar="[true|false]",
-    show_default=False,
+    **flags.SWITCH,
     help="Let every namespace have the ConfigMap kube-root-ca.crt, with the CA certificates to trust. [default: true]",
 )
 @_accounts(
@@ -209,11 +193,7 @@ _logging = flags.group("Logging")
 @_limits(
     "--enable-priority-and-fairness",
     default=True,
-    type=bool,
-    is_flag=False,
-    flag_value=True,
-    metavar="[true|false]",
-    show_default=False,
+    **flags.SWITCH,
     help="Share the server fairly between logical clusters, and in each between its users: requests of those that use most "
     "wait. If false, requests over the limits in flight get 429 at once. [default: true]",
 )

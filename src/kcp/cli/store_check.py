@@ -40,12 +40,16 @@ def check(file: Path | None, first: int, **choices: Any) -> None:
     1 if one is violated, 2 if the store cannot be read.
     """
     from kcp.registry.verbs.records import stored_problem
-    from kcp.server.process.encryption_configuration import read
+    from kcp.server.process.storage import read_encryption_rules
     from kcp.store.backends import StorageOptions, backend_for, backend_of_file
 
     with errors_end(_UNREADABLE):
         options = StorageOptions(**choices)
-        backend = backend_for(options, read) if file is None else backend_of_file(file, options, read)
+        backend = (
+            backend_for(options, read_encryption_rules)
+            if file is None
+            else backend_of_file(file, options, read_encryption_rules)
+        )
         broken = _report(
             backend.check(lambda key, value, _: stored_problem(key, value), first=first, progress=_progress())
         )

@@ -57,9 +57,9 @@ def storage_flags(command: Command) -> Command:
 
 def backend_of(choices: dict[str, Any]) -> Backend:
     """Choose the backend from the values of `storage_flags`. Raises OptionError."""
-    from kcp.server.process import encryption_configuration
+    from kcp.server.process.storage import read_encryption_rules
 
-    return backend_for(StorageOptions(**choices), encryption_configuration.read)
+    return backend_for(StorageOptions(**choices), read_encryption_rules)
 
 
 def end(message: str, code: int = 1) -> NoReturn:

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from kcp.api import documents, errors
-from kcp.auth.service_accounts import signatures
+from kcp.auth import json_web_tokens
 from kcp.auth.service_accounts.claims import Account
 from kcp.auth.service_accounts.issuer import TokenIssuer
 from kcp.builtin.context import BuiltinContext
@@ -144,13 +144,12 @@ class TokenSecretController:
         if not encoded:
             return True
         try:
-            header = signatures.segment(base64.b64decode(encoded), 0)
+            token = json_web_tokens.parse(base64.b64decode(encoded))
         except (binascii.Error, ValueError):
-            header = None
-        key_id = header.get("kid") if header is not None else None
-        if not isinstance(key_id, str) or not key_id:
-            return False  # written by somebody else
-        in_force = issuer.key_ring.verifying_keys(key_id)
+            token = None
+        if token is None or not token.key_id:
+            return False  # a client has written it
+        in_force = issuer.key_ring.verifying_keys(token.key_id)
         if in_force and (until := in_force[0].until) is not None:
             self._queue.add_later(key, max(until - time.time(), 0.0) + 1.0)
         return not in_force

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from typing import TYPE_CHECKING
 
-from kcp.outbound.clients import OutboundClient
-from kcp.outbound.destinations import Destination
 from kcp.outbound.errors import DestinationError
+
+if TYPE_CHECKING:
+    from kcp.outbound.clients import OutboundClient
+    from kcp.outbound.destinations import Destination
 
 
 class Outbound:
@@ -20,6 +23,8 @@ class Outbound:
         """Return a new client of a destination. Connects at the first request. Raises DestinationError."""
         if not destination.url.startswith(("https://", "http://")) or not destination.host.partition("://")[2]:
             raise DestinationError(f"{destination.described}: not an HTTP URL")
+        from kcp.outbound.clients import OutboundClient
+
         made = OutboundClient(destination)
         self._clients.add(made)
         return made

@@ -11,14 +11,41 @@ from typing import Any, Final
 
 from kcp.api import yaml_documents
 from kcp.api.yaml_input import YAMLError
+from kcp.cel import EvaluationError
+from kcp.cel.times import SECOND, duration
 from kcp.schema.compiled import CompiledSchema
+
+STRING: Final = {"type": "string"}
+BOOLEAN: Final = {"type": "boolean"}
 
 _MAX_DEPTH: Final = 64
 _MAX_SIZE: Final = 16 * 1024 * 1024
 
 
+def object_of(**properties: Any) -> dict[str, Any]:
+    """The schema of an object with these fields."""
+    return {"type": "object", "properties": properties}
+
+
+def list_of(items: dict[str, Any]) -> dict[str, Any]:
+    """The schema of a list."""
+    return {"type": "array", "items": items}
+
+
+def seconds_of(text: str) -> float | None:
+    """A duration as Go writes it, in seconds; None where it is malformed."""
+    try:
+        return duration(text) / SECOND
+    except EvaluationError:
+        return None
+
+
 class ConfigurationFileError(ValueError):
-    """A configuration file that cannot be used; the message names the fields."""
+    """A configuration file that cannot be used; the message names the fields, on one line."""
+
+    def __init__(self, message: str) -> None:
+        """``message`` may have several lines, as the problems of CEL expressions do."""
+        super().__init__(" ".join(line.strip() for line in message.splitlines()))
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,11 +57,14 @@ class FileKind:
     schema: Mapping[str, Any]
 
     def decode(self, content: bytes) -> dict[str, Any]:
-        """Decode a file. The result has the fields of the schema, of their types. Raises ConfigurationFileError."""
+        """Decode a file. The result has the fields of the schema, of their types or null.
+
+        Raises ConfigurationFileError with one line, which shows no value of the file.
+        """
         try:
             document, duplicates = yaml_documents.load(content, max_depth=_MAX_DEPTH, max_size=_MAX_SIZE)
         except YAMLError as error:
-            raise ConfigurationFileError(f"not a YAML document: {error}") from None
+            raise ConfigurationFileError(f"not a YAML document: {' '.join(str(error).split())}") from None
         if not isinstance(document, dict):
             raise ConfigurationFileError(f"must be an object of kind {self.kind}")
         kind, version = document.pop("kind", None), document.pop("apiVersion", None)

@@ -15,7 +15,8 @@ from typing import Any, Final, NamedTuple
 
 from kcp.api import errors
 from kcp.auth.authentication.authenticator import Found, Reviewed
-from kcp.auth.authentication.token_cache import Outcome, TokenCache
+from kcp.auth.authentication.token_cache import TokenCache
+from kcp.auth.result_cache import Outcome
 from kcp.auth.users import User, authenticated
 from kcp.logical_clusters import LogicalClusterName
 from kcp.outbound.errors import OutboundError

@@ -13,13 +13,15 @@ import hmac
 import logging
 import time
 from collections import OrderedDict
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from hashlib import sha256
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 from kcp.api import errors, times
+from kcp.auth import json_web_tokens
 from kcp.auth.authentication.authenticator import Found, Reviewed
-from kcp.auth.service_accounts import claims, signatures
+from kcp.auth.json_web_tokens import InvalidTokenError, Token
+from kcp.auth.service_accounts import claims
 from kcp.auth.service_accounts.bound_objects import FOLLOWED, PLURALS, BoundObjects
 from kcp.auth.service_accounts.bound_objects import Found as FoundObject
 from kcp.auth.service_accounts.claims import LEEWAY, LEGACY_ISSUER, ClaimsError, TokenClaims
@@ -66,7 +68,7 @@ class ServiceAccountTokens:
         self._issuers = frozenset((*issuers, LEGACY_ISSUER))
         self._api_audiences = tuple(api_audiences)
         self._cache: OrderedDict[bytes, _Valid] = OrderedDict()
-        self._resting_on: dict[Key, set[bytes]] = {}
+        self._dependents: dict[Key, set[bytes]] = {}
         key_ring.on_change.append(self._forget_all)
         for resource in FOLLOWED:
             store.follow(resource, self._on_change)
@@ -86,12 +88,14 @@ class ServiceAccountTokens:
         known = self._cache.get(sha256(token).digest())
         if known is not None:
             return known.cluster
-        unverified = signatures.segment(token, 1)
-        return claims.cluster_of(unverified) if unverified is not None and self._is_issued_here(unverified) else None
+        parsed = self._parse(token)
+        return None if parsed is None else claims.cluster_of(parsed.claims)
 
-    def _is_issued_here(self, unverified: Mapping[str, Any]) -> bool:
-        issuer = unverified.get("iss")
-        return type(issuer) is str and issuer in self._issuers
+    def _parse(self, token: bytes) -> Token | None:
+        """Decode a token that names one of the issuers, without verifying it; None for any other token."""
+        parsed = json_web_tokens.parse(token)
+        issuer = None if parsed is None else parsed.claims.get("iss")
+        return parsed if type(issuer) is str and issuer in self._issuers else None
 
     async def review_token(
         self, token: bytes, cluster: LogicalClusterName, audiences: Sequence[str]
@@ -127,29 +131,29 @@ class ServiceAccountTokens:
         """Validate a token for a logical cluster, unless that is cached. Raises ClaimsError."""
         known = self._cache.get(digest)
         if known is None or known.cluster != cluster or time.time() >= known.until:
-            unverified = signatures.segment(token, 1)
-            if unverified is None or not self._is_issued_here(unverified):
+            parsed = self._parse(token)
+            if parsed is None:
                 return None
-            if claims.cluster_of(unverified) != cluster:
+            if claims.cluster_of(parsed.claims) != cluster:
                 raise ClaimsError("the token is for another logical cluster")
-            await signatures.load()
+            await json_web_tokens.load()
             try:
-                known = await self._validate(token, digest)
+                known = await self._validate(parsed, digest)
             except ClaimsError:  # another server may have just issued it
                 await self._store.catch_up()
-                known = await self._validate(token, digest)
+                known = await self._validate(parsed, digest)
         return known
 
-    async def _validate(self, token: bytes, digest: bytes) -> _Valid:
-        verified = signatures.verify(token, self._key_ring.verifying_keys)
-        if verified is None:
-            raise ClaimsError("the signature is not valid")
-        content, key = verified
-        read, now = claims.read(content), time.time()
+    async def _validate(self, token: Token, digest: bytes) -> _Valid:
+        try:
+            key = json_web_tokens.verify(token, self._key_ring.verifying_keys(token.key_id))
+        except InvalidTokenError as error:
+            raise ClaimsError(str(error)) from error
+        read, now = claims.read(token.claims), time.time()
         claims.check_times(read, now)
         types = [(kind, await self._objects.type_of(PLURALS[kind], read.account.cluster)) for kind in read.bound]
         # nothing is awaited between reading the objects and caching: a change in between drops the entry
-        until, keys = self._check_objects(read, types, token, now)
+        until, keys = self._check_objects(read, types, token.encoded, now)
         in_force = self._key_ring.verifying_keys(key.id)
         if not in_force:
             raise ClaimsError("the signature is not valid")
@@ -194,28 +198,28 @@ class ServiceAccountTokens:
         self._forget(digest)
         self._cache[digest] = valid
         for key in valid.keys:
-            self._resting_on.setdefault(key, set()).add(digest)
+            self._dependents.setdefault(key, set()).add(digest)
         if len(self._cache) > _CACHE_SIZE:
             self._forget(next(iter(self._cache)))
 
     def _forget(self, digest: bytes) -> None:
         valid = self._cache.pop(digest, None)
         for key in valid.keys if valid is not None else ():
-            digests = self._resting_on.get(key)
+            digests = self._dependents.get(key)
             if digests is not None:
                 digests.discard(digest)
                 if not digests:
-                    del self._resting_on[key]
+                    del self._dependents[key]
 
     def _forget_all(self) -> None:
         self._cache.clear()
-        self._resting_on.clear()
+        self._dependents.clear()
 
     def _on_change(self, events: Sequence[Event]) -> None:
-        if not self._resting_on:
+        if not self._dependents:
             return
         for event in events:
-            for digest in tuple(self._resting_on.get(event.key, ())):
+            for digest in tuple(self._dependents.get(event.key, ())):
                 self._forget(digest)
 
 

@@ -15,7 +15,8 @@ from kcp.logical_clusters import LogicalClusterName
 from kcp.registry.types.resource_types import ResourceType
 from kcp.registry.verbs.records import VIRTUAL_REVISION, key_of
 from kcp.registry.verbs.registry import Registry
-from kcp.store.contract import DamagedValueError, Key
+from kcp.registry.verbs.source import DamagedObjectError
+from kcp.store.contract import Key
 
 ACCOUNTS: Final = "serviceaccounts"
 PLURALS: Final[Mapping[str, str]] = {"pod": "pods", "secret": "secrets", "node": "nodes"}
@@ -57,7 +58,7 @@ class BoundObjects:
         namespace = namespace if type_.namespaced else ""
         try:
             record = self.registry.source.get(type_, cluster, namespace, name)
-        except DamagedValueError:
+        except DamagedObjectError:
             return None
         if record is None:
             return None

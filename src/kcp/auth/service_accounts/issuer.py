@@ -10,7 +10,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
-from kcp.auth.service_accounts import claims, signatures
+from kcp.auth import json_web_tokens
+from kcp.auth.service_accounts import claims
 from kcp.auth.service_accounts.bound_objects import BoundObjects
 from kcp.auth.service_accounts.claims import Account, Reference
 from kcp.auth.service_accounts.key_ring import KeyRing
@@ -60,7 +61,7 @@ class TokenIssuer:
         extends = options.extend and "pod" in bound and seconds == _PROJECTED
         if extends and set(audiences) <= set(options.api_audiences):
             warn_after, seconds = seconds, _EXTENDED
-        await signatures.load()
+        await json_web_tokens.load()
         now = int(time.time())
         content = claims.claims_of_request(
             account,
@@ -76,8 +77,9 @@ class TokenIssuer:
 
     async def issue_for_secret(self, account: Account, secret: str) -> str:
         """Issue the token of a Secret, which is valid until the Secret or the account is deleted."""
-        await signatures.load()
+        await json_web_tokens.load()
         return self._signed(claims.claims_of_secret(account, secret))
 
     def _signed(self, content: dict[str, Any]) -> str:
-        return signatures.sign(content, self.key_ring.signing_key())
+        key = self.key_ring.signing_key()
+        return json_web_tokens.sign(content, key.key, algorithm=key.algorithm, key_id=key.id)

@@ -36,6 +36,11 @@ class VerifyingKey(NamedTuple):
     key: Public
     until: float | None = None
 
+    @property
+    def algorithms(self) -> tuple[str]:
+        """The one algorithm that the key is for."""
+        return (self.algorithm,)
+
 
 class SigningKey(NamedTuple):
     """A key pair that signs tokens."""

@@ -6,6 +6,7 @@ watch has reached: a client that resumes from there misses nothing, though it ma
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Final
 
@@ -14,9 +15,12 @@ from kcp.registry.verbs import namespaces
 from kcp.registry.verbs.records import is_being_deleted
 from kcp.registry.verbs.source import Source
 from kcp.registry.verbs.virtual_in_namespaces import record_in
-from kcp.store.contract import UNREADABLE, DamagedValueError, Event, Range, Record
+from kcp.store.contract import UNREADABLE, DamagedValueError, Event, Range, Record, SlowConsumerError
 
 _MARK: Final = b'"deletionTimestamp"'
+_MOST_WAITING: Final = 10_000
+"""Changes that wait for a client that does not read; as many as of the log."""
+_TAKEN_AT_ONCE: Final = 100
 
 
 class VirtualEvents:
@@ -30,13 +34,15 @@ class VirtualEvents:
         self._type = type_
         self._range = range_
         self._wake = wake
-        self._changes: list[Event] = []
+        self._changes: deque[Event] = deque()
+        self._lost_from = 0
+        """The revision of the first change that was dropped; 0 if none was."""
         self._after = after
         self._until = source.store.revision
         self._undo = source.in_namespaces.follow(range_.cluster, self._on_change)
 
     def __bool__(self) -> bool:
-        return bool(self._changes)
+        return bool(self._changes) or self._lost_from > 0
 
     async def replay(self) -> None:
         """Read the changes between the start of the watch and now. Raises CompactedError."""
@@ -53,10 +59,12 @@ class VirtualEvents:
             subscription.close()
 
     def take(self) -> Sequence[tuple[bool, Record]]:
-        """Return the objects, each with whether it has appeared or ended."""
-        changes, self._changes = self._changes, []
+        """Return the next objects, each with whether it has appeared or ended. Raises SlowConsumerError."""
+        if self._lost_from:
+            raise SlowConsumerError(self._lost_from - 1)
         found = []
-        for event in changes:
+        for _ in range(min(len(self._changes), _TAKEN_AT_ONCE)):
+            event = self._changes.popleft()
             appeared = _is_live(event.record, event.key.name)
             namespace = event.record if appeared else event.previous
             record = record_in(self._type, event.key.cluster, (event.key.name, namespace))
@@ -78,7 +86,12 @@ class VirtualEvents:
             return False
         if _is_live(event.previous, name) == _is_live(event.record, name):
             return False
+        if self._lost_from:
+            return False
         self._changes.append(event)
+        if len(self._changes) > _MOST_WAITING:
+            self._lost_from = self._changes[0].revision
+            self._changes.clear()
         return True
 
     def _is_stored(self, record: Record) -> bool:

@@ -132,11 +132,13 @@ class WatchStream:
         """
         if self._initial is not None:
             return self._opening(await self._initial_frames(self._initial))
-        if self._virtual and not self._subscription.pending:
-            return self._opening(self._virtual_frames(self._virtual))
         self._take = take
         push = self._push if take is not None and not self._costly else None
         try:
+            if self._virtual and not self._subscription.pending:
+                frames = self._virtual_frames(self._virtual)
+                await asyncio.sleep(0)
+                return self._opening(frames)
             events = await self._subscription.next(timeout, push)
         except (SlowConsumerError, CompactedError) as error:
             raise errors.expired(f"too old resource version: {error.revision}: the watch fell behind") from error
@@ -191,9 +193,7 @@ class WatchStream:
         selection = self._selection
         if selection.exact_name is not None:
             return _indexed(cache, events, _names).get(selection.exact_name, ())
-        if (
-            selection.label is not None and not self._type.strategy.virtual_names
-        ):  # those of virtual objects are not in it
+        if selection.label is not None and not self._type.strategy.virtual_names:  # the index lacks virtual objects
             index = _indexed(cache, events, _labels)
             return index.get(selection.label, ()) if _UNKNOWN not in index else events
         return events

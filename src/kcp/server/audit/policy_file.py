@@ -10,40 +10,34 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from kcp.api import documents, errors, field_errors, names
+from kcp.api import field_errors, names
 from kcp.api.field_errors import FieldError
+from kcp.schema.configuration_files import BOOLEAN, STRING, ConfigurationFileError, FileKind, list_of, object_of
 from kcp.server.audit.options import AuditOptionError
 from kcp.server.audit.policy import LEVELS, STAGES, GroupResources, Policy, Recording, Rule
 
-API_VERSION: Final = "audit.k8s.io/v1"
-KIND: Final = "Policy"
-_STRING, _FLAG, _STRINGS, _OBJECTS, _OBJECT = (
-    "a string",
-    "true or false",
-    "a list of strings",
-    "a list of objects",
-    "an object",
+_STRINGS: Final = list_of(STRING)
+FILE: Final = FileKind(
+    "Policy",
+    ("audit.k8s.io/v1",),
+    object_of(
+        rules=list_of(
+            object_of(
+                level=STRING,
+                users=_STRINGS,
+                userGroups=_STRINGS,
+                verbs=_STRINGS,
+                resources=list_of(object_of(group=STRING, resources=_STRINGS, resourceNames=_STRINGS)),
+                namespaces=_STRINGS,
+                nonResourceURLs=_STRINGS,
+                omitStages=_STRINGS,
+                omitManagedFields=BOOLEAN,
+            )
+        ),
+        omitStages=_STRINGS,
+        omitManagedFields=BOOLEAN,
+    ),
 )
-_POLICY: Final = {
-    "apiVersion": _STRING,
-    "kind": _STRING,
-    "metadata": _OBJECT,
-    "rules": _OBJECTS,
-    "omitStages": _STRINGS,
-    "omitManagedFields": _FLAG,
-}
-_RULE: Final = {
-    "level": _STRING,
-    "users": _STRINGS,
-    "userGroups": _STRINGS,
-    "verbs": _STRINGS,
-    "resources": _OBJECTS,
-    "namespaces": _STRINGS,
-    "nonResourceURLs": _STRINGS,
-    "omitStages": _STRINGS,
-    "omitManagedFields": _FLAG,
-}
-_RESOURCES: Final = {"group": _STRING, "resources": _STRINGS, "resourceNames": _STRINGS}
 
 
 def read_policy(path: Path) -> Policy:
@@ -61,61 +55,18 @@ def read_policy(path: Path) -> Policy:
 def decode_policy(content: bytes) -> Policy:
     """Decode a policy in YAML or JSON form. Raises AuditOptionError with one line that names the fields."""
     try:
-        obj, duplicates = documents.decode_yaml(content, find_duplicates=True)
-    except errors.StatusError as error:
-        why = error.message.replace("the body of the request", "it")
-        raise AuditOptionError(" ".join(why.split())) from error
-    if duplicates:
-        raise AuditOptionError(f"the field {duplicates[0]} is given twice")
-    if not isinstance(obj, dict):
-        raise AuditOptionError("it must hold one object, a Policy")
-    declared = (obj.get("apiVersion"), obj.get("kind"))
-    if declared != (API_VERSION, KIND):
-        raise AuditOptionError(
-            f"apiVersion and kind must be {API_VERSION} and {KIND}, not {declared[0]} and {declared[1]}"
-        )
-    found = [*_shape_errors(obj)] or [*_policy_errors(obj)]
-    if found:
-        texts = field_errors.join([str(error) for error in found])
+        policy = FILE.decode(content)
+    except ConfigurationFileError as error:
+        raise AuditOptionError(str(error)) from error
+    if found := [str(error) for error in _policy_errors(policy)]:
+        texts = field_errors.join(found)
         raise AuditOptionError(texts if len(found) == 1 else f"[{texts}]")
-    return _policy_of(obj)
+    return _policy_of(policy)
 
 
-def _shape_errors(policy: Mapping[str, Any]) -> Iterator[FieldError]:
-    """The errors of unknown fields and of values of another type."""
-    yield from _form_errors(policy, _POLICY, "")
-    for at, rule in _items(policy, "rules", ""):
-        yield from _form_errors(rule, _RULE, f"{at}.")
-        for inner, resources in _items(rule, "resources", f"{at}."):
-            yield from _form_errors(resources, _RESOURCES, f"{inner}.")
-
-
-def _items(holder: Any, name: str, prefix: str) -> Iterator[tuple[str, Any]]:
-    found = holder.get(name) if isinstance(holder, dict) else None
-    if isinstance(found, list):
-        for index, item in enumerate(found):
-            yield f"{prefix}{name}[{index}]", item
-
-
-def _form_errors(holder: Any, forms: Mapping[str, str], prefix: str) -> Iterator[FieldError]:
-    if not isinstance(holder, dict):
-        yield field_errors.invalid(prefix.rstrip("."), holder, f"must be {_OBJECT}")
-        return
-    for name, value in holder.items():
-        if name not in forms:
-            yield field_errors.forbidden(f"{prefix}{name}", "there is no such field")
-        elif value is not None and not _has_form(value, forms[name]):
-            yield field_errors.invalid(f"{prefix}{name}", value, f"must be {forms[name]}")
-
-
-def _has_form(value: Any, form: str) -> bool:
-    if form == _STRING:
-        return isinstance(value, str)
-    if form == _FLAG:
-        return isinstance(value, bool)
-    if form == _OBJECT:
-        return isinstance(value, dict)
-    return isinstance(value, list) and (form == _OBJECTS or all(isinstance(item, str) for item in value))
+def _items(holder: Mapping[str, Any], name: str, prefix: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    for index, item in enumerate(holder.get(name) or ()):
+        yield f"{prefix}{name}[{index}]", item
 
 
 def _policy_errors(policy: Mapping[str, Any]) -> Iterator[FieldError]:

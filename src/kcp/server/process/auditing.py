@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from kcp.server.audit.options import AuditOptionError
-from kcp.server.audit.policy_file import read_policy
 from kcp.server.audit.trail import AuditTrail
 from kcp.server.process.configuration import ConfigurationError
-from kcp.server.process.parts import Environment, Parts
+from kcp.server.process.environment import Environment
+from kcp.server.process.parts import Parts
 
 
 def audit_trail(parts: Parts, environment: Environment) -> AuditTrail | None:
@@ -19,6 +19,8 @@ def audit_trail(parts: Parts, environment: Environment) -> AuditTrail | None:
         raise ConfigurationError(
             "--audit-policy-file needs --audit-log-path or --audit-webhook-config-file, where events go"
         )
+    from kcp.server.audit.policy_file import read_policy
+
     metrics = environment.audit_metrics
     environment.metrics.registry.register(metrics)
     try:

@@ -32,10 +32,13 @@ class OtherAuthentication:
         self,
         configuration: Configuration,
         outbound: Outbound,
-        api_audiences: Sequence[str] = (),
-        disallowed_issuers: Sequence[str] = (),
+        api_audiences: Sequence[str],
+        disallowed_issuers: Sequence[str],
     ) -> None:
-        """``disallowed_issuers`` are those of the server's own service account tokens. Raises ConfigurationError."""
+        """``api_audiences`` are the names of this API server, ``disallowed_issuers`` those of its own service account tokens.
+
+        Raises ConfigurationError.
+        """
         self._configuration = configuration
         self._disallowed = tuple(disallowed_issuers)
         self._options: AuthenticationOptions = configuration.authentication

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
 import orjson
@@ -20,7 +20,7 @@ from kcp.auth.authorization.rbac.escalation import EscalationCheck
 from kcp.auth.authorization.rbac.policies import Policies
 from kcp.auth.authorization.union import UnionAuthorizer
 from kcp.auth.certificates import expiration
-from kcp.auth.service_accounts.issuer import IssuerOptions, TokenIssuer
+from kcp.auth.service_accounts.issuer import TokenIssuer
 from kcp.builtin.context import DEFAULT_EVENT_LIFETIME, BuiltinContext
 from kcp.builtin.registration import builtin_types
 from kcp.builtin.types.certificates.certificatesigningrequests.admission import CertificateAdmission
@@ -35,10 +35,9 @@ from kcp.server.observability.health import Check, Health
 from kcp.server.observability.metrics import Metrics
 from kcp.server.process import address_space
 from kcp.server.process.auditing import audit_trail
-from kcp.server.process.authentication import OtherAuthentication
 from kcp.server.process.configuration import Configuration
-from kcp.server.process.parts import Environment, Parts
-from kcp.server.process.service_accounts import open_service_accounts
+from kcp.server.process.environment import Environment
+from kcp.server.process.parts import Parts
 from kcp.server.process.signing import certificate_controllers
 from kcp.server.requests.application import Application, Steps
 from kcp.server.requests.audit import Audit
@@ -108,9 +107,7 @@ async def compose(
     Raises ConfigurationError.
     """
     configuration = environment.configuration
-    accounts = await open_service_accounts(configuration, environment.store, environment.files)
-    other = _other_authentication(environment, accounts.issuer.options)
-    environment = replace(environment, other_authentication=other, service_accounts=accounts)
+    accounts, anonymous = environment.service_accounts, environment.other_authentication.anonymous
     tokens = BearerTokens(parts.token_authenticators(environment), accounts.issuer.options.api_audiences)
     authorizer = _only_or(UnionAuthorizer, parts.authorizers(environment))
     registry = await _registry_of(parts, environment, authorizer, tokens, accounts.issuer)
@@ -130,7 +127,7 @@ async def compose(
     mutations = Mutations(deadlines, watchdog)
     trail = audit_trail(parts, environment)
     steps = Steps(
-        authenticator=UnionAuthenticator([*parts.authenticators(environment), tokens], other.anonymous),
+        authenticator=UnionAuthenticator([*parts.authenticators(environment), tokens], anonymous),
         authorizer=authorizer,
         filters=[*address_space.filters(space), *parts.filters(environment)],
         resources=Resources(registry, watches, mutations),
@@ -201,15 +198,6 @@ async def compose_registry(
     registry = Registry(store, Catalog(store, builtin_types(context)), Chain(plugins))
     registry.check_permissions_by(PermissionCheck(authorizer))
     return registry
-
-
-def _other_authentication(environment: Environment, names: IssuerOptions) -> OtherAuthentication:
-    """Authentication by other programs. Raises ConfigurationError."""
-    other = OtherAuthentication(environment.configuration, environment.outbound, names.api_audiences, names.issuers)
-    other.add_to(environment.files)
-    if other.oidc is not None:
-        environment.background["the fetching of OIDC keys"] = other.oidc.follow
-    return other
 
 
 def _only_or(union: Callable[[Sequence[T]], T], members: Sequence[T]) -> T:

@@ -8,38 +8,34 @@ from __future__ import annotations
 
 import base64
 import binascii
-import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
 
 from kcp.api import field_errors
 from kcp.api.field_errors import FieldError, invalid, required
+from kcp.schema.configuration_files import STRING, FileKind, list_of, object_of, seconds_of
 from kcp.server.process import encrypted_resources
 from kcp.store.contract import OptionError
-from kcp.store.encryption.kms.client import MISSING_GRPC, KMSOptions, is_grpc_missing
-from kcp.store.encryption.options import FLAG, NamedKey, ProviderOptions, Rule
+from kcp.store.encryption.kms.client import MISSING_GRPC, is_grpc_missing
+from kcp.store.encryption.options import FLAG, KMSOptions, NamedKey, ProviderOptions, Rule
 
-API_VERSION: Final = "apiserver.config.k8s.io/v1"
-KIND: Final = "EncryptionConfiguration"
-_MAX_BYTES: Final = 1 << 20
-_MAX_DEPTH: Final = 20
-_AES: Final = (16, 24, 32)
-_KEY_SIZES: Final[Mapping[str, tuple[int, ...]]] = {"aesgcm": _AES, "aescbc": _AES, "secretbox": (32,)}
-_FIELDS: Final[Mapping[str, frozenset[str]]] = {
-    "": frozenset({"apiVersion", "kind", "metadata", "resources"}),
-    "resources": frozenset({"resources", "providers"}),
-    "provider": frozenset({"kms", "aesgcm", "aescbc", "secretbox", "identity"}),
-    "keys": frozenset({"keys"}),
-    "key": frozenset({"name", "secret"}),
-    "kms": frozenset({"apiVersion", "name", "cachesize", "endpoint", "timeout"}),
-    "identity": frozenset(),
+_KEYS: Final = object_of(keys=list_of(object_of(name=STRING, secret=STRING)))
+_PROVIDERS: Final[dict[str, dict[str, Any]]] = {
+    "kms": object_of(apiVersion=STRING, name=STRING, cachesize={"type": "integer"}, endpoint=STRING, timeout=STRING),
+    "aesgcm": _KEYS,
+    "aescbc": _KEYS,
+    "secretbox": _KEYS,
+    "identity": object_of(),
 }
-"""The fields of each part of the file."""
-_DURATION: Final = re.compile(r"(?:[0-9]+(?:\.[0-9]*)?(?:ns|us|µs|ms|s|m|h))+", re.ASCII)
-_DURATION_PART: Final = re.compile(r"([0-9]+(?:\.[0-9]*)?)(ns|us|µs|ms|s|m|h)", re.ASCII)
-_UNITS: Final = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
+FILE: Final = FileKind(
+    "EncryptionConfiguration",
+    ("apiserver.config.k8s.io/v1",),
+    object_of(resources=list_of(object_of(resources=list_of(STRING), providers=list_of(object_of(**_PROVIDERS))))),
+)
+_AES: Final = (16, 24, 32)
+_KEY_SIZES: Final = {"aesgcm": _AES, "aescbc": _AES, "secretbox": (32,)}
 _KMS_TIMEOUT: Final = 3.0
 
 
@@ -57,22 +53,9 @@ def read(path: Path) -> list[Rule]:
 
 def parse(content: bytes) -> list[Rule]:
     """Decode and validate the content of a file. Raises ValueError with all that is wrong, in one line."""
-    from kcp.api import yaml_documents, yaml_expansion, yaml_input
-
-    try:
-        document, duplicates = yaml_documents.load(content, max_depth=_MAX_DEPTH, max_size=_MAX_BYTES)
-    except (yaml_input.YAMLError, yaml_expansion.ExpansionError) as error:
-        raise ValueError(f"it cannot be decoded: {' '.join(str(error).split())}") from error
-    if not isinstance(document, dict):
-        raise ValueError(f"it is no {KIND}")
-    if (document.get("apiVersion"), document.get("kind")) != (API_VERSION, KIND):
-        raise ValueError(f"apiVersion and kind must be {API_VERSION} and {KIND}")
-    decoder = _Decoder()
-    rules = decoder.rules(document)
-    strict = [f'duplicate field "{path}"' for path in duplicates] + decoder.strict
-    if strict:
-        raise ValueError(f"strict decoding error: {field_errors.join(strict)}")
-    errors = decoder.errors or encrypted_resources.order_errors([rule.resources for rule in rules])
+    reading = _Reading()
+    rules = reading.rules(FILE.decode(content))
+    errors = reading.errors or encrypted_resources.order_errors([rule.resources for rule in rules])
     if errors:
         raise ValueError(field_errors.join([str(error) for error in errors]))
     if is_grpc_missing() and any(provider.kms for rule in rules for provider in rule.providers):
@@ -80,40 +63,36 @@ def parse(content: bytes) -> list[Rule]:
     return rules
 
 
-class _Decoder:
-    """Decodes a document and collects what is wrong: violations of the schema, and of the rules."""
+class _Reading:
+    """Reads the rules of a decoded file, and collects what is wrong with them."""
 
     def __init__(self) -> None:
-        self.strict: list[str] = []
         self.errors: list[FieldError] = []
         self._kms_names: set[str] = set()
 
     def rules(self, document: dict[str, Any]) -> list[Rule]:
-        """Decode the rules."""
-        self._check_fields(document, "", "")
-        found = self._list(document, "resources", "resources")
+        """Read the rules."""
+        found = document.get("resources") or []
         if not found:
             self.errors.append(required("resources", "at least one resources is required"))
         return [self._rule(value, f"resources[{index}]") for index, value in enumerate(found)]
 
-    def _rule(self, value: Any, path: str) -> Rule:
-        content = self._object(value, path, "resources")
-        resources = tuple(self._texts(content, "resources", f"{path}.resources"))
+    def _rule(self, content: dict[str, Any], path: str) -> Rule:
+        resources = tuple(content.get("resources") or ())
         if not resources:
             self._require_one(f"{path}.resources")
         self.errors += encrypted_resources.name_errors(resources, f"{path}.resources")
-        providers = self._list(content, "providers", f"{path}.providers")
+        providers = content.get("providers") or []
         if not providers:
             self._require_one(f"{path}.providers")
-        decoded = [self._provider(each, f"{path}.providers[{index}]") for index, each in enumerate(providers)]
-        return Rule(resources, tuple(decoded))
+        read = [self._provider(each, f"{path}.providers[{index}]") for index, each in enumerate(providers)]
+        return Rule(resources, tuple(read))
 
     def _require_one(self, path: str) -> None:
         self.errors.append(required(path, f"at least one {path} is required"))
 
-    def _provider(self, value: Any, path: str) -> ProviderOptions:
-        content = self._object(value, path, "provider")
-        kinds = [kind for kind, options in content.items() if options is not None and kind in _FIELDS["provider"]]
+    def _provider(self, content: dict[str, Any], path: str) -> ProviderOptions:
+        kinds = [kind for kind, options in content.items() if options is not None]
         if not kinds:
             detail = "provider does not contain any of the expected providers: KMS, AESGCM, AESCBC, Secretbox, Identity"
             self.errors.append(invalid(path, field_errors.ABSENT, detail))
@@ -124,11 +103,10 @@ class _Decoder:
         kind = kinds[0]
         options, inner = content[kind], f"{path}.{kind}"
         if kind == "identity":
-            self._object(options, inner, "identity")
             return ProviderOptions(kind)
         if kind == "kms":
-            return ProviderOptions(kind, kms=self._kms(self._object(options, inner, "kms"), inner))
-        keys = self._list(self._object(options, inner, "keys"), "keys", f"{inner}.keys")
+            return ProviderOptions(kind, kms=self._kms(options, inner))
+        keys = options.get("keys") or []
         if not keys:
             self.errors.append(required(f"{inner}.keys", "at least one keys is required"))
         sizes = _KEY_SIZES[kind]
@@ -136,9 +114,8 @@ class _Decoder:
             kind, tuple(self._key(each, f"{inner}.keys[{index}]", sizes) for index, each in enumerate(keys))
         )
 
-    def _key(self, value: Any, path: str, sizes: tuple[int, ...]) -> NamedKey:
-        content = self._object(value, path, "key")
-        name, encoded = self._text(content, "name", path), self._text(content, "secret", path)
+    def _key(self, content: dict[str, Any], path: str, sizes: tuple[int, ...]) -> NamedKey:
+        name, encoded = content.get("name") or "", content.get("secret") or ""
         if not name:
             self.errors.append(required(f"{path}.name", "name is a mandatory field for a key"))
         if not encoded:
@@ -157,12 +134,12 @@ class _Decoder:
         return NamedKey(name, secret)
 
     def _kms(self, content: dict[str, Any], path: str) -> KMSOptions:
-        name = self._text(content, "name", path)
+        name = content.get("name") or ""
         self.errors += self._kms_name_errors(name, f"{path}.name")
         timeout = self._timeout(content, path)
-        endpoint = self._text(content, "endpoint", path)
+        endpoint = content.get("endpoint") or ""
         self.errors += _endpoint_errors(endpoint, f"{path}.endpoint")
-        version = self._text(content, "apiVersion", path) or "v1"
+        version = content.get("apiVersion") or "v1"
         if version == "v1":
             detail = "KMS v1 is deprecated in Kubernetes and not supported, only v2 is: use a plugin that implements v2"
             self.errors.append(invalid(f"{path}.apiVersion", version, detail))
@@ -187,51 +164,12 @@ class _Decoder:
         text = content.get("timeout")
         if text is None:
             return _KMS_TIMEOUT
-        if not isinstance(text, str) or not _DURATION.fullmatch(text.removeprefix("-") or ""):
-            if text != "0":
-                self.strict.append(f'"{path}.timeout" is not a duration such as 3s')
-                return _KMS_TIMEOUT
-            text = "0s"
-        seconds = sum(float(number) * _UNITS[unit] for number, unit in _DURATION_PART.findall(text))
-        if text.startswith("-") or not seconds:
+        seconds = seconds_of(text)
+        if seconds is None:
+            self.errors.append(invalid(f"{path}.timeout", text, "must be a duration such as 3s"))
+        elif seconds <= 0:
             self.errors.append(invalid(f"{path}.timeout", text, "timeout should be a positive value"))
-            return _KMS_TIMEOUT
-        return seconds
-
-    # the JSON types of fields
-
-    def _object(self, value: Any, path: str, part: str) -> dict[str, Any]:
-        if not isinstance(value, dict):
-            if value is not None:
-                self.strict.append(f'"{path}" is not an object')
-            return {}
-        self._check_fields(value, path, part)
-        return value
-
-    def _check_fields(self, content: dict[str, Any], path: str, part: str) -> None:
-        for name in content:
-            if name not in _FIELDS[part]:
-                where = f"{path}.{name}" if path else name
-                self.strict.append(f'unknown field "{where}"')
-
-    def _list(self, content: dict[str, Any], name: str, path: str) -> list[Any]:
-        value = content.get(name)
-        if value is not None and not isinstance(value, list):
-            self.strict.append(f'"{path}" is not a list')
-        return value if isinstance(value, list) else []
-
-    def _text(self, content: dict[str, Any], name: str, path: str) -> str:
-        value = content.get(name)
-        if value is not None and not isinstance(value, str):
-            self.strict.append(f'"{path}.{name}" is not a string')
-        return value if isinstance(value, str) else ""
-
-    def _texts(self, content: dict[str, Any], name: str, path: str) -> Iterator[str]:
-        for index, value in enumerate(self._list(content, name, path)):
-            if isinstance(value, str):
-                yield value
-            else:
-                self.strict.append(f'"{path}[{index}]" is not a string')
+        return seconds or _KMS_TIMEOUT
 
 
 def _endpoint_errors(endpoint: str, path: str) -> Iterator[FieldError]:

@@ -11,68 +11,28 @@ A factory that adds to a default calls it: ``lambda environment: [*default_autho
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import Final
 
 from kcp.auth.authentication.authenticator import Authenticator, TokenAuthenticator
 from kcp.auth.authentication.client_certificates import ClientCertificates
 from kcp.auth.authentication.static_tokens import StaticTokens, TokenFileError, read_token_file
 from kcp.auth.authorization.authorizer import Authorizer
-from kcp.auth.authorization.rbac.policies import Policies
 from kcp.auth.users import MASTERS, User, authenticated
 from kcp.controllers.manager import Controller, Manager
-from kcp.outbound.errors import DestinationError
-from kcp.outbound.owner import Outbound
 from kcp.registry.admission.chain import AdmissionPlugin
 from kcp.registry.verbs.registry import Registry
 from kcp.server.audit.backends import AuditBackend
-from kcp.server.audit.log_backend import LogBackend
-from kcp.server.audit.metrics import AuditMetrics
-from kcp.server.audit.webhook_backend import WebhookBackend
-from kcp.server.observability.metrics import Metrics
 from kcp.server.observability.request_log import RequestLog
 from kcp.server.observability.request_records import AuditSink
-from kcp.server.process.authentication import OtherAuthentication
 from kcp.server.process.authorization import configured_authorizers
 from kcp.server.process.configuration import Configuration, ConfigurationError
-from kcp.server.process.identity import ADMINISTRATOR, Identity, client_authority_bundles
-from kcp.server.process.reloading import ReloadedFiles
-from kcp.server.process.service_accounts import ServiceAccounts
+from kcp.server.process.environment import Environment
+from kcp.server.process.identity import ADMINISTRATOR, client_authority_bundles
 from kcp.server.process.storage import Storage, open_storage
 from kcp.server.requests.application import RequestFilter
 from kcp.server.requests.mounts import Mount
-
-if TYPE_CHECKING:
-    from kcp.store.contract import Store
-
-
-@dataclass(frozen=True, slots=True)
-class Environment:
-    """The server's configuration, identity on disk and open store, from which the parts are made.
-
-    A part adds the files that it reads to ``files``, to have them reloaded when they change, and its own metrics to
-    ``metrics.registry``. One that sends requests to other servers makes its clients by ``outbound``, which the server closes.
-    Work that goes on until the server stops is added to ``background``, by its name in messages. ``other_authentication``
-    are the authenticators that know users of other programs.
-    ``policies`` are what RBAC grants in each logical cluster of the store.
-    """
-
-    configuration: Configuration
-    identity: Identity
-    store: Store
-    files: ReloadedFiles = field(default_factory=ReloadedFiles)
-    metrics: Metrics = field(default_factory=Metrics)
-    outbound: Outbound = field(default_factory=Outbound)
-    background: dict[str, Callable[[], Coroutine[Any, Any, None]]] = field(default_factory=dict)
-    other_authentication: OtherAuthentication | None = None
-    service_accounts: ServiceAccounts | None = None
-    """What issues and accepts service account tokens; set before the parts are made."""
-    audit_metrics: AuditMetrics = field(default_factory=AuditMetrics)
-    policies: Policies = field(init=False)
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "policies", Policies(self.store))
 
 
 def default_authenticators(environment: Environment) -> Sequence[Authenticator]:
@@ -83,8 +43,8 @@ def default_authenticators(environment: Environment) -> Sequence[Authenticator]:
     path = environment.configuration.client_ca_file
     if path is not None:
         environment.files.add(path, lambda: certificates.replace_authorities(client_authority_bundles(own, path)))
-    other = environment.other_authentication
-    return [certificates] if other is None or other.front_proxy is None else [other.front_proxy, certificates]
+    proxy = environment.other_authentication.front_proxy
+    return [certificates] if proxy is None else [proxy, certificates]
 
 
 def default_token_authenticators(environment: Environment) -> Sequence[TokenAuthenticator]:
@@ -102,11 +62,7 @@ def default_token_authenticators(environment: Environment) -> Sequence[TokenAuth
     if configuration.token_auth_file is not None:
         environment.files.add(configuration.token_auth_file, lambda: tokens.replace(read()))
     accounts, other = environment.service_accounts, environment.other_authentication
-    return [
-        tokens,
-        *([accounts.tokens] if accounts is not None else ()),
-        *(other.token_authenticators if other is not None else ()),
-    ]
+    return [tokens, accounts.tokens, *other.token_authenticators]
 
 
 def _configured_tokens(configuration: Configuration) -> list[tuple[str, User]]:
@@ -147,8 +103,13 @@ def default_audit_backends(environment: Environment) -> Sequence[AuditBackend]:
     options, metrics = environment.configuration.audit, environment.audit_metrics
     backends: list[AuditBackend] = []
     if options.log_path is not None:
+        from kcp.server.audit.log_backend import LogBackend
+
         backends.append(LogBackend(options, metrics))
     if options.webhook_config_file is not None:
+        from kcp.outbound.errors import DestinationError
+        from kcp.server.audit.webhook_backend import WebhookBackend
+
         try:
             backends.append(WebhookBackend(options, metrics, environment.outbound))
         except DestinationError as error:

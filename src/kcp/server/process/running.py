@@ -131,8 +131,9 @@ class ServerProcess:
         return storage
 
     async def _compose(self, storage: Storage, identity: Identity) -> Composition:
+        from kcp.outbound.owner import Outbound
         from kcp.server.process.composition import compose
-        from kcp.server.process.parts import Environment
+        from kcp.server.process.environment import open_environment
         from kcp.store.contract import DamagedValueError, StoreUnavailableError
 
         checks = {
@@ -140,10 +141,11 @@ class ServerProcess:
             **storage.checks,
             "shutdown": lambda: "process is shutting down" if self.stopping else None,
         }
-        environment = Environment(self.configuration, identity, storage.store, self.files)
-        self._stack.push_async_callback(environment.outbound.close)
+        outbound = Outbound()
+        self._stack.push_async_callback(outbound.close)
         notes, address = storage.store.readiness_notes(), f"{self.address[0]}:{self.address[1]}"
         try:
+            environment = await open_environment(self.configuration, identity, storage.store, self.files, outbound)
             composition = await compose(self.parts, environment, checks, notes, address)
             await storage.lead("controllers", composition.start_controllers, composition.stop_controllers, self._stack)
         except DamagedValueError as error:

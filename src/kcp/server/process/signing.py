@@ -13,7 +13,7 @@ from kcp.logical_clusters import LogicalClusterName
 from kcp.registry.verbs.registry import Registry
 from kcp.server.process import identity
 from kcp.server.process.configuration import ConfigurationError
-from kcp.server.process.parts import Environment
+from kcp.server.process.environment import Environment
 
 
 def certificate_controllers(registry: Registry, environment: Environment) -> Sequence[Controller]:

@@ -10,8 +10,11 @@ from typing import TYPE_CHECKING, Any, Final
 from kcp.server.process.configuration import Configuration, ConfigurationError
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from kcp.store.contract import Action
     from kcp.store.encryption.opening import Encryption
+    from kcp.store.encryption.options import Rule
     from kcp.store.server_contract import Check, ServerStore
 
 
@@ -38,15 +41,21 @@ class Storage:
         stack.push_async_callback(await self.store.lead(task, start, stop))
 
 
+def read_encryption_rules(path: Path) -> list[Rule]:
+    """Read the file of ``--encryption-provider-config``. Raises OptionError."""
+    from kcp.server.process import encryption_configuration
+
+    return encryption_configuration.read(path)
+
+
 async def open_storage(configuration: Configuration, stack: contextlib.AsyncExitStack) -> Storage:
     """Open the configured log and start compaction; the stack closes it. Raises ConfigurationError, OSError."""
-    from kcp.server.process import encryption_configuration
     from kcp.store.backends import backend_for
     from kcp.store.contract import LogError, StoreUnavailableError
     from kcp.store.file_lock import StoreLockedError
 
     try:
-        backend = backend_for(configuration, encryption_configuration.read)
+        backend = backend_for(configuration, read_encryption_rules)
         if not configuration.new_log and backend.is_missing():
             _require_new_server(configuration)
         store = await backend.open()

@@ -105,9 +105,14 @@ UNCOUNTED: Final = Slot(Limit(0))
 
 
 class ExemptSlot(Slot):
-    """The place of a request to which no limit applies."""
+    """The place of a request to which no limit applies: it is counted from the start."""
 
     __slots__ = ()
+
+    def __init__(self, limit: Limit) -> None:
+        self._limit = limit
+        limit.exempt += 1
+        self.taken = True
 
     def enter(self) -> bool:
         """Count the request."""

@@ -7,8 +7,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from kcp.store.encryption.kms.client import KMSOptions
-
 FLAG: Final = "--encryption-provider-config"
 
 
@@ -18,6 +16,15 @@ class NamedKey:
 
     name: str
     secret: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class KMSOptions:
+    """A plugin: its name in the configuration, its endpoint (``unix:///path``) and the timeout of calls in seconds."""
+
+    name: str
+    endpoint: str
+    timeout: float = 3.0
 
 
 @dataclass(frozen=True, slots=True)

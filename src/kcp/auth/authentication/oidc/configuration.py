@@ -13,7 +13,7 @@ from kcp.api import field_errors
 from kcp.auth import json_web_tokens
 from kcp.auth.authentication.oidc.expressions import ClaimsExpression, UserExpression
 from kcp.auth.authentication.oidc.validation import Validation
-from kcp.schema.configuration_files import ConfigurationFileError, FileKind
+from kcp.schema.configuration_files import BOOLEAN, STRING, ConfigurationFileError, FileKind, list_of, object_of
 
 _MAX_ISSUERS: Final = 64
 
@@ -85,43 +85,34 @@ class AuthenticationConfiguration:
     anonymous: AnonymousRequests | None = None
 
 
-def _object(**properties: Any) -> dict[str, Any]:
-    return {"type": "object", "properties": properties}
-
-
-def _list(items: dict[str, Any]) -> dict[str, Any]:
-    return {"type": "array", "items": items}
-
-
-_STRING: Final = {"type": "string"}
-_PREFIXED: Final = _object(claim=_STRING, prefix=_STRING, expression=_STRING)
+_PREFIXED: Final = object_of(claim=STRING, prefix=STRING, expression=STRING)
 FILE: Final = FileKind(
     "AuthenticationConfiguration",
     tuple(f"apiserver.config.k8s.io/{version}" for version in ("v1", "v1beta1", "v1alpha1")),
-    _object(
-        jwt=_list(
-            _object(
-                issuer=_object(
-                    url=_STRING,
-                    discoveryURL=_STRING,
-                    certificateAuthority=_STRING,
-                    audiences=_list(_STRING),
-                    audienceMatchPolicy=_STRING,
-                    egressSelectorType=_STRING,
+    object_of(
+        jwt=list_of(
+            object_of(
+                issuer=object_of(
+                    url=STRING,
+                    discoveryURL=STRING,
+                    certificateAuthority=STRING,
+                    audiences=list_of(STRING),
+                    audienceMatchPolicy=STRING,
+                    egressSelectorType=STRING,
                 ),
-                claimValidationRules=_list(
-                    _object(claim=_STRING, requiredValue=_STRING, expression=_STRING, message=_STRING)
+                claimValidationRules=list_of(
+                    object_of(claim=STRING, requiredValue=STRING, expression=STRING, message=STRING)
                 ),
-                claimMappings=_object(
+                claimMappings=object_of(
                     username=_PREFIXED,
                     groups=_PREFIXED,
-                    uid=_object(claim=_STRING, expression=_STRING),
-                    extra=_list(_object(key=_STRING, valueExpression=_STRING)),
+                    uid=object_of(claim=STRING, expression=STRING),
+                    extra=list_of(object_of(key=STRING, valueExpression=STRING)),
                 ),
-                userValidationRules=_list(_object(expression=_STRING, message=_STRING)),
+                userValidationRules=list_of(object_of(expression=STRING, message=STRING)),
             )
         ),
-        anonymous=_object(enabled={"type": "boolean"}, conditions=_list(_object(path=_STRING))),
+        anonymous=object_of(enabled=BOOLEAN, conditions=list_of(object_of(path=STRING))),
     ),
 )
 

@@ -19,8 +19,9 @@ from kcp.auth.authentication.oidc import claims
 from kcp.auth.authentication.oidc.claims import ClaimsError
 from kcp.auth.authentication.oidc.configuration import AuthenticationConfiguration, Issuer, JWTAuthenticator
 from kcp.auth.authentication.oidc.key_sets import REFETCH_INTERVAL, IssuerKeys
-from kcp.auth.authentication.token_cache import Outcome, TokenCache
+from kcp.auth.authentication.token_cache import TokenCache
 from kcp.auth.json_web_tokens import InvalidTokenError, Token
+from kcp.auth.result_cache import Outcome
 from kcp.auth.users import User
 from kcp.logical_clusters import LogicalClusterName
 from kcp.outbound.owner import Outbound
@@ -104,7 +105,7 @@ class OIDCTokens:
         authenticator, now = configured.authenticator, self._now()
         expires = claims.check_standard_claims(authenticator, token.claims, now)
         if token.algorithm not in authenticator.algorithms:
-            raise InvalidTokenError("signed with an algorithm that is not accepted")
+            raise json_web_tokens.unaccepted_algorithm(token, authenticator.algorithms)
         await self._verify(token, configured)
         user = claims.user_of(authenticator, token.claims)
         return Outcome(user, min(SUCCESS_LIFETIME, expires - now))

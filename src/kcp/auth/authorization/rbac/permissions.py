@@ -22,6 +22,10 @@ from kcp.registry.verbs.large_work import LARGE, in_thread
 from kcp.store.contract import DamagedValueError, Key, Record, Store
 
 NO_ROLES: Final[frozenset[str]] = frozenset()
+MAX_ROLES: Final = 4096
+"""Roles of a logical cluster that are kept, also such that do not exist: clients choose what bindings name."""
+_MAX_ROLE_NAMES: Final = 64
+"""Names of stored ClusterRoles that are known; of more, each name is looked up when it is needed."""
 NOT_FOUND: Final = '{}.rbac.authorization.k8s.io "{}" not found'
 
 
@@ -138,8 +142,9 @@ class ClusterPermissions:
     def forget_role(self, key: Key) -> None:
         """Read a role again when it is next needed."""
         self._roles.pop((key.namespace, key.name), None)
-        if not key.namespace and self._own_cluster_roles is not None:
-            self._own_cluster_roles |= {key.name}
+        own = self._own_cluster_roles
+        if not key.namespace and own is not None:
+            self._own_cluster_roles = own | {key.name} if len(own) < _MAX_ROLE_NAMES else None
         self.generation = object()
 
     def role(self, identity: Identity) -> CompiledRole | None:
@@ -150,6 +155,8 @@ class ClusterPermissions:
         try:
             return self._roles[identity]
         except KeyError:
+            if len(self._roles) >= MAX_ROLES:
+                self._roles.clear()
             found = self._roles[identity] = self._read_role(*identity)
             return found
 

@@ -6,12 +6,9 @@ to the next authorizer, when the webhook cannot be asked or a match condition ca
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import time
-from collections import OrderedDict
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
 from typing import Final, NamedTuple, Protocol
 
 import orjson
@@ -20,6 +17,7 @@ from kcp.auth.authorization.attributes import AuthorizationAttributes
 from kcp.auth.authorization.authorizer import NO_OPINION, Decision, Rules
 from kcp.auth.authorization.webhook.conditions import ConditionFailedError, MatchConditions
 from kcp.auth.authorization.webhook.reviews import MalformedReviewError, Spec, decision_of, review_of, spec_of
+from kcp.auth.result_cache import Outcome, ResultCache, TooManyPendingError
 from kcp.auth.users import User
 from kcp.logical_clusters import LogicalClusterName
 from kcp.outbound.errors import OutboundError
@@ -31,7 +29,6 @@ _SIZE: Final = 8192
 """Decisions that are kept."""
 _LONGEST_KEPT: Final = 10_000
 """Bytes of a review whose decision is kept, as in kube-apiserver."""
-_MOST_PENDING: Final = 1024
 _NO_RULES: Final = "webhook authorizer does not support user rule resolution"
 _BUSY: Final = "too many reviews are waiting for the webhook"
 
@@ -63,38 +60,6 @@ class WebhookOptions(NamedTuple):
     denies_on_failure: bool
 
 
-@dataclass
-class _Kept:
-    decision: Decision
-    until: float
-
-
-@dataclass
-class _Decisions:
-    """Decisions by review, for their lifetime; and the reviews in progress."""
-
-    clock: Callable[[], float]
-    kept: OrderedDict[bytes, _Kept] = field(default_factory=OrderedDict)
-    pending: dict[bytes, asyncio.Task[Decision]] = field(default_factory=dict)
-
-    def get(self, key: bytes) -> Decision | None:
-        found = self.kept.get(key)
-        if found is None:
-            return None
-        if found.until <= self.clock():
-            del self.kept[key]
-            return None
-        self.kept.move_to_end(key)
-        return found.decision
-
-    def keep(self, key: bytes, decision: Decision, lifetime: float) -> None:
-        if lifetime > 0 and len(key) <= _LONGEST_KEPT:
-            self.kept[key] = _Kept(decision, self.clock() + lifetime)
-            self.kept.move_to_end(key)
-            if len(self.kept) > _SIZE:
-                self.kept.popitem(last=False)
-
-
 class WebhookAuthorizer:
     """Asks one webhook."""
 
@@ -110,7 +75,7 @@ class WebhookAuthorizer:
         self._options = options
         self._conditions = conditions
         self._observer = observer
-        self._decisions = _Decisions(clock)
+        self._decisions: ResultCache[Decision] = ResultCache(clock, _SIZE)
         self._on_failure = Decision(False, f'the authorizer "{options.name}" failed', denied=options.denies_on_failure)
 
     def decide(self, user: User, attributes: AuthorizationAttributes) -> Decision | Awaitable[Decision]:
@@ -125,36 +90,37 @@ class WebhookAuthorizer:
         if not matches:
             self._observer.excluded(name)
             return NO_OPINION
-        key = orjson.dumps(spec)
-        return self._decisions.get(key) or self._review(key, spec)
+        review = orjson.dumps(spec)
+        key = self._decisions.key(review)
+        kept = self._decisions.get(key)
+        if kept is not None and kept[0] is not None:
+            return kept[0]
+        return self._review(key, spec, is_kept=len(review) <= _LONGEST_KEPT)
 
     async def rules_for(self, user: User, cluster: LogicalClusterName, namespace: str) -> Rules:  # noqa: ARG002 - always the same
         """Return no rules, which are incomplete: a webhook cannot be asked for them."""
         return Rules((), (), _NO_RULES, incomplete=True)
 
-    async def _review(self, key: bytes, spec: Spec) -> Decision:
+    async def _review(self, key: bytes, spec: Spec, *, is_kept: bool) -> Decision:
         """Post a review once for all requests that wait for the same one."""
-        pending = self._decisions.pending
-        task = pending.get(key)
-        if task is None:
-            if len(pending) >= _MOST_PENDING:
-                return self._failed(_BUSY)
-            task = pending[key] = asyncio.create_task(self._post(key, spec))
-            task.add_done_callback(lambda _: pending.pop(key))
-        return await asyncio.shield(task)
+        try:
+            decision = await self._decisions.compute(key, lambda: self._post(spec, is_kept=is_kept))
+        except TooManyPendingError:
+            return self._failed(_BUSY)
+        assert decision is not None
+        return decision
 
-    async def _post(self, key: bytes, spec: Spec) -> Decision:
+    async def _post(self, spec: Spec, *, is_kept: bool) -> Outcome[Decision]:
         options, start = self._options, time.perf_counter()
         try:
             answer = await self._webhook.post_json(review_of(spec, options.version), options.timeout)
             decision = decision_of(answer, options.version)
         except (OutboundError, MalformedReviewError) as error:
             self._observer.evaluated(options.name, "error", time.perf_counter() - start)
-            return self._failed(str(error))
+            return Outcome(self._failed(str(error)), 0.0)
         self._observer.evaluated(options.name, "success", time.perf_counter() - start)
         lifetime = options.authorized_lifetime if decision.allowed else options.unauthorized_lifetime
-        self._decisions.keep(key, decision, lifetime)
-        return decision
+        return Outcome(decision, lifetime if is_kept else 0.0)
 
     def _failed(self, why: str) -> Decision:
         name = self._options.name

@@ -9,36 +9,30 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from kcp.cel import BOOL, CelError, CompilationError, Program, compile_expression, schema_type
+from kcp.schema.configuration_files import STRING, list_of, object_of
 
-_STRING: Final = {"type": "string"}
-_TEXTS: Final = {"type": "array", "items": _STRING}
-
-
-def _object(**properties: Any) -> dict[str, Any]:
-    return {"type": "object", "properties": properties}
-
-
-_SELECTOR: Final = _object(
-    rawSelector=_STRING,
-    requirements={"type": "array", "items": _object(key=_STRING, operator=_STRING, values=_TEXTS)},
+_TEXTS: Final = list_of(STRING)
+_SELECTOR: Final = object_of(
+    rawSelector=STRING,
+    requirements=list_of(object_of(key=STRING, operator=STRING, values=_TEXTS)),
 )
-_REQUEST: Final = _object(
-    resourceAttributes=_object(
-        namespace=_STRING,
-        verb=_STRING,
-        group=_STRING,
-        version=_STRING,
-        resource=_STRING,
-        subresource=_STRING,
-        name=_STRING,
+_REQUEST: Final = object_of(
+    resourceAttributes=object_of(
+        namespace=STRING,
+        verb=STRING,
+        group=STRING,
+        version=STRING,
+        resource=STRING,
+        subresource=STRING,
+        name=STRING,
         fieldSelector=_SELECTOR,
         labelSelector=_SELECTOR,
     ),
-    nonResourceAttributes=_object(path=_STRING, verb=_STRING),
-    user=_STRING,
+    nonResourceAttributes=object_of(path=STRING, verb=STRING),
+    user=STRING,
     groups=_TEXTS,
     extra={"type": "object", "additionalProperties": _TEXTS},
-    uid=_STRING,
+    uid=STRING,
 )
 _EMPTY: Final = {"user": "", "groups": [], "uid": "", "extra": {}}
 _EMPTY_RESOURCE: Final = dict.fromkeys(("namespace", "verb", "group", "version", "resource", "subresource", "name"), "")

@@ -15,9 +15,7 @@ from kcp.api.field_errors import FieldError
 from kcp.auth.authorization.webhook.authorizer import WebhookOptions
 from kcp.auth.authorization.webhook.conditions import ConditionError, MatchConditions, compile_condition
 from kcp.auth.authorization.webhook.reviews import VERSIONS
-from kcp.cel import EvaluationError
-from kcp.cel.times import SECOND, duration
-from kcp.schema.configuration_files import ConfigurationFileError, FileKind
+from kcp.schema.configuration_files import BOOLEAN, STRING, ConfigurationFileError, FileKind, object_of, seconds_of
 
 RBAC: Final = "RBAC"
 WEBHOOK: Final = "Webhook"
@@ -50,32 +48,27 @@ class AuthorizerEntry:
     webhook: WebhookEntry | None = None
 
 
-def _object(**properties: Any) -> dict[str, Any]:
-    return {"type": "object", "properties": properties}
-
-
-_STRING: Final = {"type": "string"}
-_BOOLEAN: Final = {"type": "boolean", "default": True}
+_ENABLED: Final = {**BOOLEAN, "default": True}
 FILE: Final = FileKind(
     "AuthorizationConfiguration",
     tuple(f"apiserver.config.k8s.io/{version}" for version in ("v1", "v1beta1", "v1alpha1")),
-    _object(
+    object_of(
         authorizers={
             "type": "array",
-            "items": _object(
-                type=_STRING,
-                name=_STRING,
-                webhook=_object(
-                    authorizedTTL=_STRING,
-                    cacheAuthorizedRequests=_BOOLEAN,
-                    unauthorizedTTL=_STRING,
-                    cacheUnauthorizedRequests=_BOOLEAN,
-                    timeout=_STRING,
-                    subjectAccessReviewVersion=_STRING,
-                    matchConditionSubjectAccessReviewVersion=_STRING,
-                    failurePolicy=_STRING,
-                    connectionInfo=_object(type=_STRING, kubeConfigFile=_STRING),
-                    matchConditions={"type": "array", "items": _object(expression=_STRING)},
+            "items": object_of(
+                type=STRING,
+                name=STRING,
+                webhook=object_of(
+                    authorizedTTL=STRING,
+                    cacheAuthorizedRequests=_ENABLED,
+                    unauthorizedTTL=STRING,
+                    cacheUnauthorizedRequests=_ENABLED,
+                    timeout=STRING,
+                    subjectAccessReviewVersion=STRING,
+                    matchConditionSubjectAccessReviewVersion=STRING,
+                    failurePolicy=STRING,
+                    connectionInfo=object_of(type=STRING, kubeConfigFile=STRING),
+                    matchConditions={"type": "array", "items": object_of(expression=STRING)},
                 ),
             ),
         }
@@ -126,10 +119,10 @@ def _errors(entries: Sequence[dict[str, Any]]) -> Iterator[FieldError]:
 def _webhook_errors(webhook: dict[str, Any], path: str) -> Iterator[FieldError]:
     if not webhook.get("timeout"):
         yield field_errors.required(f"{path}.timeout")
-    elif (seconds := _seconds(webhook["timeout"])) is None or not 0 < seconds <= _LONGEST_TIMEOUT:
+    elif (seconds := seconds_of(webhook["timeout"])) is None or not 0 < seconds <= _LONGEST_TIMEOUT:
         yield field_errors.invalid(f"{path}.timeout", webhook["timeout"], "must be > 0s and <= 30s")
     for name in ("authorizedTTL", "unauthorizedTTL"):
-        if webhook.get(name) and ((seconds := _seconds(webhook[name])) is None or seconds < 0):
+        if webhook.get(name) and ((seconds := seconds_of(webhook[name])) is None or seconds < 0):
             yield field_errors.invalid(f"{path}.{name}", webhook[name], "must be > 0s")
     for name, choices in (("subjectAccessReviewVersion", VERSIONS), ("failurePolicy", _POLICIES)):
         if not webhook.get(name):
@@ -189,23 +182,15 @@ def _entry(entry: dict[str, Any]) -> AuthorizerEntry:
 
 def _webhook(webhook: dict[str, Any], name: str) -> WebhookEntry:
     def lifetime(field: str, is_kept: str, default: float) -> float:
-        return (_seconds(webhook.get(field) or "0s") or default) if webhook[is_kept] else 0.0
+        return (seconds_of(webhook.get(field) or "0s") or default) if webhook[is_kept] else 0.0
 
     options = WebhookOptions(
         name=name,
         version=webhook["subjectAccessReviewVersion"],
-        timeout=_seconds(webhook["timeout"]) or 0.0,
+        timeout=seconds_of(webhook["timeout"]) or 0.0,
         authorized_lifetime=lifetime("authorizedTTL", "cacheAuthorizedRequests", AUTHORIZED_LIFETIME),
         unauthorized_lifetime=lifetime("unauthorizedTTL", "cacheUnauthorizedRequests", UNAUTHORIZED_LIFETIME),
         denies_on_failure=webhook["failurePolicy"] == "Deny",
     )
     programs = [compile_condition(each["expression"]) for each in webhook.get("matchConditions") or []]
     return WebhookEntry(options, MatchConditions(programs), Path(webhook["connectionInfo"]["kubeConfigFile"]))
-
-
-def _seconds(text: str) -> float | None:
-    """A duration as Go writes it, in seconds; None where it is malformed."""
-    try:
-        return duration(text) / SECOND
-    except EvaluationError:
-        return None

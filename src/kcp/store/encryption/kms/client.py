@@ -8,11 +8,11 @@ from __future__ import annotations
 import importlib.util
 import uuid
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 from urllib.parse import urlsplit
 
 from kcp.store.encryption.kms import messages
+from kcp.store.encryption.options import KMSOptions
 
 MISSING_GRPC: Final = "kms providers need gRPC: pip install 'kcp-apiserver[etcd]'"
 _API_VERSIONS: Final = ("v2", "v2beta1")
@@ -20,15 +20,6 @@ _API_VERSIONS: Final = ("v2", "v2beta1")
 
 class KMSError(Exception):
     """A call failed, or its answer is not one of the plugin API; the message names the provider."""
-
-
-@dataclass(frozen=True, slots=True)
-class KMSOptions:
-    """A plugin: its name in the configuration, its endpoint (``unix:///path``) and the timeout of calls in seconds."""
-
-    name: str
-    endpoint: str
-    timeout: float = 3.0
 
 
 class EncryptedSource(NamedTuple):

@@ -16,8 +16,9 @@ from collections.abc import Awaitable, Callable
 from typing import Final
 
 from kcp.store.encryption.kms import messages
-from kcp.store.encryption.kms.client import EncryptedSource, KMSClient, KMSError, KMSOptions
+from kcp.store.encryption.kms.client import EncryptedSource, KMSClient, KMSError
 from kcp.store.encryption.kms.envelope import SEED_BYTES, EnvelopeTransformer, WriteKey
+from kcp.store.encryption.options import KMSOptions
 from kcp.store.encryption.transformers import DecryptionError, KeyPendingError
 
 logger: Final = logging.getLogger(__name__)
