@@ -215,7 +215,7 @@ async def test_a_message_shows_a_bounded_number_of_permissions(access: Access) -
 
 
 async def test_permissions_on_very_many_names_are_compared_with_as_many(access: Access) -> None:
-    """The names that are held are searched once: for each of them anew, this takes minutes."""
+    """The names that are held are searched one time only: once for each of them, this takes minutes."""
     many = [rule("get", "configmaps", names=[f"n-{number}"]) for number in range(20_000)]
     await access.role("many", *many, namespace="")
     await access.role("writers", rule("create", "clusterroles", [GROUP]), namespace="")
