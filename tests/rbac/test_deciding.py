@@ -378,3 +378,28 @@ async def test_a_binding_that_became_unreadable_grants_nothing_more(access: Acce
     key = Key(f"rolebindings.{GROUP}", access.cluster, "default", "jane-reads")
     access.policies._on_change([Event(99, key, Record(key, 99, UNREADABLE, ""), None)])
     assert not await access.allows(JANE, "get", "configmaps")
+
+
+async def test_very_many_rules_are_all_listed_and_may_be_granted(access: Access) -> None:
+    many = [rule("get", "configmaps", names=[f"n-{number}"]) for number in range(1500)]
+    await access.role("many", *many, namespace="")
+    await access.role("writers", rule("create", "clusterroles", ["rbac.authorization.k8s.io"]), namespace="")
+    for role in ("many", "writers"):
+        await access.bind(f"jane-{role}", f"ClusterRole/{role}", user("jane"), namespace="")
+    listed = [each.names for each in (await access.rules(JANE)).resources if each.names]
+    assert listed == [(f"n-{number}",) for number in range(1500)]
+    await access.create_as(JANE, "clusterroles", {"metadata": {"name": "granted"}, "rules": many[:3]})
+    with pytest.raises(StatusError, match="attempting to grant"):
+        await access.create_as(JANE, "clusterroles", {"metadata": {"name": "more"}, "rules": [rule("get", "secrets")]})
+
+
+async def test_a_stored_role_replaces_the_default_one_without_any_stored_binding(access: Access) -> None:
+    signer = authenticated("system:serviceaccount:kube-system:bootstrap-signer")
+    name, namespace = "system:controller:bootstrap-signer", "kube-system"
+    assert await access.allows(signer, "list", "secrets", namespace)
+    roles = access.client.type("roles", GROUP)
+    await access.client.patch(roles, name, {"rules": []}, namespace=namespace)
+    for reading in (access, Access(access.client)):
+        assert not await reading.allows(signer, "list", "secrets", namespace)
+    await access.client.delete(roles, name, namespace)
+    assert await access.allows(signer, "list", "secrets", namespace)

@@ -212,3 +212,17 @@ async def test_a_message_shows_a_bounded_number_of_permissions(access: Access) -
     with pytest.raises(StatusError) as refusal:
         await access.create_as(JANE, "roles", copied(READER, rules=[many]), "default")
     assert refusal.value.message.endswith('Resources:["resource-099"], Verbs:["get"]}\nand 50 more')
+
+
+async def test_permissions_on_very_many_names_are_compared_with_as_many(access: Access) -> None:
+    """The names that are held are searched one time only: once for each of them, this takes minutes."""
+    many = [rule("get", "configmaps", names=[f"n-{number}"]) for number in range(20_000)]
+    await access.role("many", *many, namespace="")
+    await access.role("writers", rule("create", "clusterroles", [GROUP]), namespace="")
+    for role in ("many", "writers"):
+        await access.bind(f"jane-{role}", f"ClusterRole/{role}", user("jane"), namespace="")
+    jane = authenticated("jane")
+    await access.create_as(jane, "clusterroles", {"metadata": {"name": "granted"}, "rules": many[:10_000]})
+    one_more = [*many[:10_000], rule("get", "configmaps", names=["other"])]
+    with pytest.raises(StatusError, match=r'ResourceNames:\["other"\]'):
+        await access.create_as(jane, "clusterroles", {"metadata": {"name": "more"}, "rules": one_more})

@@ -20,7 +20,7 @@ from kcp.controllers.work_queues import ControllerQueue
 from kcp.logical_clusters import LogicalClusterName
 from kcp.registry.requests import Target
 from kcp.registry.types.resource_types import ResourceType
-from kcp.registry.verbs.large_work import in_thread, run_large
+from kcp.registry.verbs.large_work import LARGE, in_thread, run_large
 from kcp.registry.verbs.registry import Registry
 from kcp.store.contract import Range, Record
 from kcp.work_queues.pacing import Pacer
@@ -80,6 +80,7 @@ class ClusterRoleAggregation:
     async def _write(self, cluster: LogicalClusterName, name: str, rules: Any) -> None:
         context = system_context(cluster)
         context.field_manager = _MANAGER
+        context.body_size = LARGE if len(rules) > _MANY_RULES else 0  # so that it is written as a large object
         target = Target(self._type(), "", name)
         await ignore_not_found(self._registry.change(context, target, lambda old: {**old, "rules": rules}))
 

@@ -14,8 +14,10 @@ from kcp.auth.authorization.authorizer import ALLOWED, Decision, Rules
 from kcp.auth.authorization.constant import EVERYTHING, MASTERS_ONLY, NOTHING
 from kcp.auth.authorization.rbac.permissions import ClusterPermissions, Grant, LargeRoleError, Verdict, problem_of
 from kcp.auth.authorization.rbac.policies import Policies
+from kcp.auth.authorization.rbac.roles import MANY_RULES, rule_count
 from kcp.auth.users import MASTERS, User
 from kcp.logical_clusters import DEFAULT, WILDCARD, LogicalClusterName
+from kcp.registry.verbs.large_work import in_thread
 
 _SERVER_PATH: Final = "/metrics"
 """What is below it is about the whole server: no other logical cluster than the default one can grant it."""
@@ -86,7 +88,10 @@ class RBACAuthorizer:
         always = EVERYTHING if MASTERS in user.groups else NOTHING
         if cluster == WILDCARD:
             return always
-        return _rules_of(await self._policies.read(cluster, lambda held: [*held.grants(user, namespace)]), always)
+        grants = await self._policies.read(cluster, lambda current: [*current.grants(user, namespace)])
+        if rule_count(role for _, _, role in grants) > MANY_RULES:
+            return await in_thread(_rules_of, grants, always)
+        return _rules_of(grants, always)
 
 
 def _rules_of(grants: Iterable[Grant], always: Rules) -> Rules:

@@ -8,7 +8,7 @@ role whose rules the user has, or with the verb ``bind`` on it.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Sequence, Set
 from typing import Any, Final, NamedTuple
 
 from kcp.api import errors
@@ -18,7 +18,16 @@ from kcp.auth.authorization.authorizer import Authorizer, decided
 from kcp.auth.authorization.rbac.bindings import read_binding
 from kcp.auth.authorization.rbac.default_policy import GROUP
 from kcp.auth.authorization.rbac.policies import Policies
-from kcp.auth.authorization.rbac.roles import ALL_NAMES, CompiledRole, compile_rules, merged, requested
+from kcp.auth.authorization.rbac.roles import (
+    ALL_NAMES,
+    MANY_RULES,
+    NO_NAMES,
+    CompiledRole,
+    compile_rules,
+    merged,
+    requested,
+    rule_count,
+)
 from kcp.auth.users import MASTERS, User
 from kcp.logical_clusters import LogicalClusterName
 from kcp.registry.verbs.large_work import in_thread
@@ -26,8 +35,6 @@ from kcp.work_queues.pacing import Pacer
 
 MAX_PERMISSIONS: Final = 50_000
 """Permissions (a verb on one resource, or path) of a role that are looked up one by one. Kubernetes has no such limit."""
-_MANY_RULES: Final = 1000
-"""Rules that are put together in a thread."""
 _MAX_SHOWN: Final = 100
 """Missing permissions that a message shows. Kubernetes has no such limit."""
 _FULL_AUTHORITY: Final = (
@@ -66,7 +73,9 @@ class EscalationCheck:
         aggregates = "aggregationRule" in role or (old is not None and "aggregationRule" in old)
         if aggregates and await self._missing(writing, compile_rules(_FULL_AUTHORITY)):
             raise _forbidden(writing, role, _AGGREGATION_REFUSED)
-        await self._check_held(writing, role, compile_rules(role.get("rules") or ()))
+        rules = role.get("rules") or ()
+        compiled = await in_thread(compile_rules, rules) if len(rules) > MANY_RULES else compile_rules(rules)
+        await self._check_held(writing, role, compiled)
 
     async def check_binding(self, writing: Writing, binding: Object, old: Object | None) -> None:
         """Check the write of a RoleBinding or ClusterRoleBinding. Raises StatusError 403; 404 where the role does not exist."""
@@ -101,9 +110,8 @@ class EscalationCheck:
         held = [has for _, _, has in grants if has is not None]
         if any(each is role for each in held):
             return []
-        many = sum(len(each.resource_rules) + len(each.path_rules) for each in held) > _MANY_RULES
-        everything = await in_thread(merged, held) if many else merged(held)
-        missing, pacer = [], Pacer()
+        everything = await in_thread(merged, held) if rule_count(held) > MANY_RULES else merged(held)
+        asked, missing, pacer = _Held(everything), [], Pacer()
         for count, permission in enumerate(_permissions(role)):
             if count == MAX_PERMISSIONS:
                 why = f"the role has more than {MAX_PERMISSIONS} combinations of verbs, groups, resources and names"
@@ -111,7 +119,7 @@ class EscalationCheck:
                     GroupResource(GROUP, writing.resource), writing.name, f"{why}: grant fewer at once"
                 )
             await pacer.pause()
-            if not permission.is_in(everything):
+            if not asked.hold(permission):
                 missing.append(permission)
         return missing
 
@@ -125,13 +133,26 @@ class Permission(NamedTuple):
     name: str = ""
     path: str = ""
 
-    def is_in(self, role: CompiledRole) -> bool:
-        """Whether a role has it."""
-        if self.path:
-            return role.allows_path(self.verb, self.path)
-        resource, _, subresource = self.resource.partition("/")
-        names = role.names_allowed(requested(self.verb, self.group, resource, subresource))
-        return names is ALL_NAMES or (self.name != "" and self.name in names)
+
+class _Held:
+    """The permissions of a role, asked for one by one: those on many objects of one resource come after each other."""
+
+    def __init__(self, role: CompiledRole) -> None:
+        self._role = role
+        self._asked: tuple[str, str, str] | None = None
+        self._names: Set[str] = NO_NAMES
+        """The names that are allowed for what was asked last."""
+
+    def hold(self, permission: Permission) -> bool:
+        """Whether the role has a permission."""
+        verb, group, named, name, path = permission
+        if path:
+            return self._role.allows_path(verb, path)
+        if self._asked != (verb, group, named):
+            resource, _, subresource = named.partition("/")
+            self._names = self._role.names_allowed(requested(verb, group, resource, subresource))
+            self._asked = verb, group, named
+        return self._names is ALL_NAMES or (name != "" and name in self._names)
 
 
 def only_ownership_changes(obj: Object, old: Object | None) -> bool:

@@ -1,6 +1,6 @@
 """The permissions of the logical clusters in use, read from the log on first use and kept current by it.
 
-A logical cluster without bindings of its own shares the permissions of all such clusters, unless it has ClusterRoles of its own,
+A logical cluster without bindings of its own shares the permissions of all such clusters, unless it has roles of its own,
 which may replace default ones.
 """
 
@@ -89,7 +89,8 @@ class Policies:
 
     def _from_few(self, cluster: LogicalClusterName, pages: Sequence[Page]) -> ClusterPermissions:
         own_roles = self._cluster_roles(cluster)
-        if own_roles == NO_ROLES and not any(page.records or page.damaged for page in pages):
+        roles = self._store.scan(Range(ROLES, cluster), limit=1, count=False)  # they may replace default ones
+        if own_roles == NO_ROLES and not any(page.records or page.damaged for page in (*pages, roles)):
             if self._common is None:
                 self._common = ClusterPermissions(self._store, SERVER_OWNED, default_policy(), NO_ROLES)
             return self._common

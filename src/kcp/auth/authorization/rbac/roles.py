@@ -19,6 +19,8 @@ ALL: Final = "*"
 ALL_NAMES: Final = frozenset({ALL})
 """In place of the names that a rule is limited to: every object. An object cannot be named ``*`` in a rule."""
 NO_NAMES: Final[frozenset[str]] = frozenset()
+MANY_RULES: Final = 1000
+"""Rules that are put together in a thread."""
 
 _PATHS: Final = "nonResourceURLs"
 
@@ -135,6 +137,11 @@ def compile_rules(rules: Sequence[Rule]) -> CompiledRole:
         paths = [PathRule(_texts(rule, "verbs"), _texts(rule, _PATHS)) for rule in rules if rule.get(_PATHS)]
         found = _compiled[digest] = CompiledRole(resources, paths)
     return found
+
+
+def rule_count(roles: Iterable[CompiledRole | None]) -> int:
+    """Return the number of the rules of all roles."""
+    return sum(len(role.resource_rules) + len(role.path_rules) for role in roles if role is not None)
 
 
 def merged(roles: Iterable[CompiledRole]) -> CompiledRole:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 from kcp.api import errors
-from kcp.auth.authorization.authorizer import ResourceRule
+from kcp.auth.authorization.authorizer import ResourceRule, Rules
 from kcp.builtin.fields import mapping, text
 from kcp.builtin.strategy import BuiltinStrategy
 from kcp.registry.contexts import RequestContext
 from kcp.registry.types.strategies import Object
+from kcp.registry.verbs.large_work import in_thread
+
+_MANY_RULES: Final = 1000
+"""Rules that are listed in a thread."""
 
 
 class SelfSubjectRulesReviewStrategy(BuiltinStrategy):
@@ -20,16 +24,20 @@ class SelfSubjectRulesReviewStrategy(BuiltinStrategy):
         if not namespace:
             raise errors.bad_request("no namespace on request")
         rules = await self.context.authorizer.rules_for(context.user, context.cluster, namespace)
-        status: dict[str, Any] = {
-            "resourceRules": [_resource_rule(rule) for rule in rules.resources],
-            "nonResourceRules": [
-                {"verbs": list(rule.verbs), "nonResourceURLs": list(rule.paths)} for rule in rules.paths
-            ],
-            "incomplete": rules.incomplete,
-        }
-        if rules.problem:
-            status["evaluationError"] = rules.problem
+        many = len(rules.resources) + len(rules.paths) > _MANY_RULES
+        status = await in_thread(_status_of, rules) if many else _status_of(rules)
         return {**obj, "status": status}
+
+
+def _status_of(rules: Rules) -> dict[str, Any]:
+    status: dict[str, Any] = {
+        "resourceRules": [_resource_rule(rule) for rule in rules.resources],
+        "nonResourceRules": [{"verbs": list(rule.verbs), "nonResourceURLs": list(rule.paths)} for rule in rules.paths],
+        "incomplete": rules.incomplete,
+    }
+    if rules.problem:
+        status["evaluationError"] = rules.problem
+    return status
 
 
 def _resource_rule(rule: ResourceRule) -> dict[str, Any]:
