@@ -46,8 +46,8 @@ class TokenSecretController:
 
     def __init__(self, registry: Registry) -> None:
         self._registry = registry
-        self._accounts = _type_of(registry, _ACCOUNTS)
-        self._secrets = _type_of(registry, _SECRETS)
+        self._accounts = registry.catalog.builtin("", "v1", _ACCOUNTS)
+        self._secrets = registry.catalog.builtin("", "v1", _SECRETS)
         context = _context_of(self._accounts)
         self._issuer, self._trust = context.issuer, context.trust
         self._queue: ControllerQueue[Key] = ControllerQueue("token secrets", self._reconcile)
@@ -172,12 +172,6 @@ class TokenSecretController:
         except errors.StatusError as error:
             if error.code != _CONFLICT:  # another Secret of the name: it is queued
                 raise
-
-
-def _type_of(registry: Registry, plural: str) -> ResourceType:
-    found = registry.catalog.base.find("", "v1", plural)
-    assert found is not None
-    return found
 
 
 def _context_of(type_: ResourceType) -> BuiltinContext:

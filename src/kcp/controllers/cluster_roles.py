@@ -95,9 +95,7 @@ class ClusterRoleAggregation:
         return roles
 
     def _type(self) -> ResourceType:
-        found = self._registry.catalog.base.find(GROUP, "v1", "clusterroles")
-        assert found is not None
-        return found
+        return self._registry.catalog.builtin(GROUP, "v1", "clusterroles")
 
 
 def _is_relevant(transition: Transition) -> bool:
