@@ -15,6 +15,8 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from kcp.auth import json_web_tokens
+from kcp.auth.json_web_tokens import InvalidTokenError
 from kcp.auth.users import ALL_AUTHENTICATED, User
 from tests.authentication.conftest import Tokens
 from tests.support.oidc_issuer import Issuer, rsa_key
@@ -186,6 +188,15 @@ async def test_forged_signatures_are_refused(issuer: Issuer, tokens: Tokens) -> 
     for token in forged:
         assert await tokens.user(token) is None
     assert await tokens.user(genuine) is not None
+
+
+@pytest.mark.parametrize(("algorithm", "named"), [("RS512", "RS512"), ("top-secret", "another algorithm")])
+def test_a_refusal_names_the_algorithm_and_those_that_are_accepted(issuer: Issuer, algorithm: str, named: str) -> None:
+    _, payload, signature = issuer.token().split(".")
+    token = json_web_tokens.parse(f"{part({'alg': algorithm})}.{payload}.{signature}".encode())
+    assert token is not None
+    with pytest.raises(InvalidTokenError, match=f"^signed with {named}; accepted are RS256, ES256$"):
+        json_web_tokens.verify(token, [], ("RS256", "ES256"))
 
 
 async def test_a_weak_key_is_not_used(issuer: Issuer, tokens: Tokens) -> None:

@@ -316,6 +316,10 @@ def test_a_server_does_not_start_with_a_file_that_cannot_be_used(tmp_path: Path)
         (OIDCOptions("http://a.example", "kcp"), "URL scheme must be https"),
         (OIDCOptions("https://a.example", "kcp", required_claims=("a",)), 'required-claim: "a" is not key=value'),
         (OIDCOptions("https://a.example", "kcp", signing_algs=("HS256",)), 'signing-algs: "HS256" is not one of RS256'),
+        (
+            OIDCOptions("https://a.example", "kcp", ca_file=Path("/absent")),
+            "^--oidc-ca-file: cannot read /absent: No such file or directory$",
+        ),
     ],
 )
 def test_flags_of_an_issuer_that_cannot_be_used_are_named(tmp_path: Path, options: OIDCOptions, words: str) -> None:

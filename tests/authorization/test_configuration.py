@@ -134,6 +134,7 @@ def test_a_webhook_that_cannot_be_used_is_refused(kubeconfig: Path, changes: dic
     with pytest.raises(ConfigurationFileError) as refusal:
         read(content(webhook(kubeconfig, **changes)))
     assert str(refusal.value).startswith(f"authorizers[0].webhook.{problem}")
+    assert "\n" not in str(refusal.value)
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,7 @@ from kcp.api.errors import StatusError
 from kcp.auth import certificates
 from kcp.auth.authentication.client_certificates import ClientCertificates
 from kcp.auth.authentication.front_proxy import FrontProxy, FrontProxyOptions
+from kcp.auth.users import CLUSTER_NAME
 from kcp.logical_clusters import DEFAULT, UNNAMED, WILDCARD, LogicalClusterName
 
 AUTHORITY = certificates.new_authority("ours")
@@ -81,6 +82,16 @@ def accepted(certificate: str, cluster: str) -> bool:
 def test_a_certificate_is_valid_in_the_logical_clusters_that_it_names(uris: list[str], valid_in: set[str]) -> None:
     certificate = issued(uris)
     assert {name for name in ("one", "two", WILDCARD, UNNAMED) if accepted(certificate, name)} == valid_in
+
+
+def test_the_user_of_a_certificate_has_the_logical_clusters_that_it_names() -> None:
+    known = ClientCertificates([AUTHORITY.certificate])
+    user = known.user((issued(["kcp:logical-cluster:two", "kcp:logical-cluster:one"]),), LogicalClusterName("one"))
+    assert user is not None
+    assert user.extra[CLUSTER_NAME] == ("one", "two")
+    everywhere = known.user((issued([]),), LogicalClusterName("one"))
+    assert everywhere is not None
+    assert CLUSTER_NAME not in everywhere.extra
 
 
 def test_a_certificate_of_one_logical_cluster_is_no_master_s(caplog: pytest.LogCaptureFixture) -> None:

@@ -62,6 +62,16 @@ def test_completion_scripts_call_kcp(shell: str) -> None:
     assert "_KCP_COMPLETE" in done.stdout
 
 
+def test_defaults_of_durations_and_numbers_are_shown_as_they_are_given() -> None:
+    shown = " ".join(run("start", "--help").stdout.split())
+    assert (
+        "--audit-webhook-batch-max-wait DURATION How long events wait for others in the mode batch. [default: 30s]"
+        in shown
+    )
+    assert "--audit-log-maxsize N " in shown
+    assert "INTEGER RANGE" not in shown
+
+
 def test_every_flag_of_every_command_says_what_it_is_for() -> None:
     for path, command in every_command(main):
         assert command.help, path

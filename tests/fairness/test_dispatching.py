@@ -11,12 +11,14 @@ import pytest
 
 from kcp.api.errors import StatusError
 from kcp.auth.users import ANONYMOUS, MASTERS, User
+from kcp.logical_clusters import LogicalClusterName
 from kcp.server.requests.deadlines import Deadlines
 from kcp.server.requests.fairness.dispatcher import Dispatcher, FairSlot
 from kcp.server.requests.inflight import InFlight, Limit, Slot
 from kcp.server.requests.request_info import RequestInfo, read_request
 
 MILLISECOND = 0.001
+ONE = LogicalClusterName("one")
 LONG_AGO = 1.0
 """Seconds for which a request has waited for its first step on a loop that does not keep up."""
 
@@ -29,6 +31,8 @@ class Request:
     started: float
     uncharged: float = 0.0
     address: str = "192.0.2.1"
+    cluster: LogicalClusterName = ONE
+    is_local: bool = False
 
 
 def arrival(name: str = "jane", *, waited: float = 0.0, groups: tuple[str, ...] = ()) -> Request:
@@ -91,6 +95,15 @@ async def test_a_refusal_belongs_to_no_logical_cluster() -> None:
     assert key_of(tested.begin_refusal(arrival("jane"))) == ("", "jane", "refusals")
     anonymous = tested.begin_refusal(arrival(ANONYMOUS.name))
     assert key_of(anonymous) == ("", f"{ANONYMOUS.name} at 192.0.2.1", "refusals")
+
+
+async def test_what_users_ask_for_whose_names_a_logical_cluster_chooses_belongs_to_it() -> None:
+    """The owner may name them like the users of others, and may have any number of them."""
+    tested = dispatcher()
+    local = Request(User("jane"), time.perf_counter() - LONG_AGO, is_local=True)
+    for path, method, kind in (("/apis", "GET", "reading"), (REVIEW, "POST", "mutating")):
+        assert key_of(tested.begin(local, info(path, method))) == ("one", "jane", kind)
+    assert key_of(tested.begin_refusal(local)) == ("one", "jane", "refusals")
 
 
 async def test_reads_pass_and_nothing_is_kept_while_the_loop_keeps_up() -> None:

@@ -160,6 +160,16 @@ async def test_a_request_ends_after_its_time_limit(tmp_path: Path, outbound: Out
     assert not error.retryable
 
 
+async def test_a_refused_connection_is_named_without_numbers_and_addresses(tmp_path: Path, outbound: Outbound) -> None:
+    async def nothing(_: web.BaseRequest) -> web.Response:
+        return json_answer({})
+
+    with HTTPSServer(tmp_path, nothing) as server:
+        client = client_of(server, outbound)
+    error = await refusal(client)
+    assert str(error).endswith("cannot be connected to: Connection refused")
+
+
 async def test_a_certificate_of_another_authority_is_refused(tmp_path: Path, outbound: Outbound) -> None:
     with HTTPSServer(tmp_path / "a", silent) as server, HTTPSServer(tmp_path / "b", silent) as other:
         trust: dict[str, Any] = {"certificate-authority": str(other.ca_file)}

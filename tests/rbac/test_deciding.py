@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Callable
+
 import pytest
 
 from kcp.api.errors import StatusError
 from kcp.auth.authorization.attributes import AuthorizationAttributes
 from kcp.auth.authorization.authorizer import decided
 from kcp.auth.authorization.rbac import permissions, policies
+from kcp.auth.authorization.rbac.roles import CompiledRole, compile_rules, requested
 from kcp.auth.users import ANONYMOUS, MASTERS, User, authenticated
 from kcp.logical_clusters import WILDCARD, LogicalClusterName
+from kcp.store.contract import UNREADABLE, Event, Key, Record
 from tests.rbac.conftest import GROUP, Access, group, rule, user
 
 ADMIN = authenticated("root", groups=(MASTERS,))
@@ -276,3 +281,100 @@ async def test_of_many_cluster_roles_each_is_looked_up_by_its_name(access: Acces
     kept = await access.policies.current(access.cluster)
     assert kept._own_cluster_roles is None
     assert await access.allows(JANE, "get", "configmaps")
+
+
+async def test_names_in_very_many_rules_and_in_one_rule_are_all_allowed(access: Access) -> None:
+    """With a set that is copied for each rule, this takes minutes."""
+    rules = [
+        {"verbs": ["get"], "apiGroups": [""], "resources": ["configmaps"], "resourceNames": [f"n-{n}"]}
+        for n in range(100_000)
+    ]
+    found = compile_rules(rules).names_allowed(requested("get", "", "configmaps"))
+    assert found == {f"n-{number}" for number in range(100_000)}
+    many = [f"m-{number}" for number in range(1000)]
+    await access.role("many", rule("get", "configmaps", names=many))
+    await access.role("few", rule("get", "configmaps", names=["a"]), rule("get", "configmaps", names=["b"]))
+    await access.bind("jane-reads-many", "Role/many", user("jane"))
+    await access.bind("jane-reads-few", "Role/few", user("jane"))
+    for _ in range(2):
+        for name, allowed in (("m-0", True), ("m-999", True), ("a", True), ("b", True), ("m-1000", False), ("", False)):
+            assert await access.allows(JANE, "get", "configmaps", name=name) is allowed
+    assert (await access.decide(JANE, "get", "configmaps", name="m-7")).reason.startswith(
+        "RBAC: allowed by RoleBinding"
+    )
+
+
+async def test_a_large_role_is_compiled_beside_the_event_loop_and_as_it_is_then(
+    access: Access, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = [f"a-name-of-some-length-{number}" for number in range(2000)]
+    await access.role("large", rule("get", "configmaps", names=names))
+    await access.bind("jane-reads", "Role/large", user("jane"))
+    asked = AuthorizationAttributes(access.cluster, "get", resource="configmaps", namespace="default", name=names[-1])
+    pending = [access.authorizer.decide(JANE, asked) for _ in range(3)]
+    assert not any(isinstance(each, tuple) for each in pending), "the decisions wait"
+    assert all([(await decided(each)).allowed for each in pending])
+    assert (await decided(access.authorizer.decide(ROBOT, asked))) == (False, "", False)
+    kept = access.authorizer.decide(JANE, asked)
+    assert isinstance(kept, tuple)
+    assert kept.allowed
+    assert [each.names for each in (await access.rules(JANE)).resources if each.names] == [tuple(names)]
+
+    begun, go_on = asyncio.Event(), asyncio.Event()
+
+    async def in_slow_thread(function: Callable[[bytes], CompiledRole], value: bytes) -> CompiledRole:
+        begun.set()
+        await go_on.wait()
+        return function(value)
+
+    monkeypatch.setattr(permissions, "in_thread", in_slow_thread)
+    await access.client.patch(access.client.type("roles", GROUP), "large", {"metadata": {"labels": {"a": "b"}}})
+    waiting = asyncio.ensure_future(decided(access.authorizer.decide(JANE, asked)))
+    await begun.wait()
+    await access.client.delete(access.client.type("roles", GROUP), "large", "default")
+    go_on.set()
+    assert (await waiting).reason == 'RBAC: role.rbac.authorization.k8s.io "large" not found'
+
+
+async def test_a_large_binding_is_read_beside_the_event_loop(access: Access) -> None:
+    await access.role("reader", rule("get", "configmaps"), namespace="")
+    subjects = [user(f"a-user-with-a-name-of-some-length-{number}") for number in range(1000)]
+    last = authenticated("a-user-with-a-name-of-some-length-999")
+    await access.bind("few", "ClusterRole/reader", user("jane"))
+    assert await access.allows(JANE, "get", "configmaps")
+    await access.bind("many", "ClusterRole/reader", *subjects)
+    asked = AuthorizationAttributes(access.cluster, "get", resource="configmaps", namespace="default")
+    pending = access.authorizer.decide(last, asked)
+    assert not isinstance(pending, tuple), "the decision waits"
+    await access.unbind("few")
+    assert (await decided(pending)).allowed
+    assert not await access.allows(JANE, "get", "configmaps")
+    await access.unbind("many")
+    assert not await access.allows(last, "get", "configmaps")
+
+
+async def test_a_logical_cluster_with_very_many_subjects_displaces_no_other(
+    access: Access, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(policies, "MAX_SUBJECTS", 10)
+    for name in ("small-a", "many", "small-b"):
+        tenant = Access(access.client, LogicalClusterName(name))
+        subjects = [user(f"user-{number}") for number in range(20 if name == "many" else 1)]
+        await tenant.bind("rules", "ClusterRole/cluster-admin", *subjects, namespace="")
+    for name in ("small-a", "many", "small-b", "many"):
+        asked = AuthorizationAttributes(LogicalClusterName(name), "get", resource="secrets", namespace="default")
+        assert (await decided(access.authorizer.decide(authenticated("user-0"), asked))).allowed
+    assert set(access.policies._by_cluster) == {"small-a", "small-b", "many"}
+    asked = AuthorizationAttributes(LogicalClusterName("small-c"), "get", resource="secrets", namespace="default")
+    assert not (await decided(access.authorizer.decide(JANE, asked))).allowed
+    assert set(access.policies._by_cluster) == {"small-a", "small-b", "small-c"}
+
+
+async def test_a_binding_that_became_unreadable_grants_nothing_more(access: Access) -> None:
+    """As when another server writes it with an encryption key that this one does not have."""
+    await access.role("reader", rule("get", "configmaps"))
+    await access.bind("jane-reads", "Role/reader", user("jane"))
+    assert await access.allows(JANE, "get", "configmaps")
+    key = Key(f"rolebindings.{GROUP}", access.cluster, "default", "jane-reads")
+    access.policies._on_change([Event(99, key, Record(key, 99, UNREADABLE, ""), None)])
+    assert not await access.allows(JANE, "get", "configmaps")

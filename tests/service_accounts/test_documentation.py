@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import re
+import ssl
+import urllib.error
+import urllib.request
 from pathlib import Path
 
 import pytest
@@ -11,20 +14,24 @@ from kcp.testing import Server
 from tests.service_accounts.signing import parts
 from tests.support.kcp_process import run
 from tests.support.kubectl import CURRENT, Kubectl
+from tests.support.waiting import PATIENCE
 
 PAGE = Path(__file__).parents[2] / "docs" / "service-accounts.md"
 
 
 def commands(program: str) -> list[list[str]]:
     """The arguments of each command of a program in the page."""
+    return [words[1:] for words in lines_of_page() if words[0] == program]
+
+
+def lines_of_page() -> list[list[str]]:
+    """The words of each command of the page."""
     blocks = re.findall(r"```sh\n(.*?)```", PAGE.read_text(), re.DOTALL)
-    lines = [line.split() for block in blocks for line in block.splitlines()]
-    return [words[1:] for words in lines if words[0] == program]
+    return [line.split() for block in blocks for line in block.replace("\\\n", " ").splitlines()]
 
 
 def test_the_page_has_commands_of_these_programs_only() -> None:
-    blocks = re.findall(r"```sh\n(.*?)```", PAGE.read_text(), re.DOTALL)
-    assert {line.split()[0] for block in blocks for line in block.splitlines()} == {"kubectl", "kcp"}
+    assert {words[0] for words in lines_of_page()} == {"kubectl", "kcp"}
 
 
 @pytest.fixture
@@ -32,10 +39,26 @@ def server(tmp_path: Path) -> Server:
     return Server(root_directory=tmp_path / ".kcp")
 
 
+def published(server: Server) -> list[int]:
+    """The statuses with which a client without credentials gets the documents that publish the keys."""
+    trust = ssl.create_default_context(cafile=str(server.certificate_authority))
+    statuses = []
+    for path in ("/.well-known/openid-configuration", "/openid/v1/jwks"):
+        try:
+            with urllib.request.urlopen(server.url + path, context=trust, timeout=PATIENCE) as answer:
+                statuses.append(answer.status)
+        except urllib.error.HTTPError as error:
+            with error:
+                statuses.append(error.code)
+    return statuses
+
+
 def test_the_commands_of_the_page(server: Server, tmp_path: Path) -> None:
     with server:
         kubectl = Kubectl(CURRENT, server.kubeconfig, tmp_path)
+        assert all(status == 403 for status in published(server))
         printed = {" ".join(command): kubectl(*command) for command in commands("kubectl")}
+        assert all(status == 200 for status in published(server))
         tokens = {
             command: parts(text.strip())[1]
             for command, text in printed.items()

@@ -106,13 +106,19 @@ def sign(
     return _signatures(algorithm).encode(orjson.dumps(claims), key, algorithm=algorithm, headers={"kid": key_id})
 
 
+def unaccepted_algorithm(token: Token, accepted: Collection[str]) -> InvalidTokenError:
+    """Return the error of a token that is signed with none of these algorithms. It names only an algorithm of `ALGORITHMS`."""
+    named = token.algorithm if token.algorithm in ALGORITHMS else "another algorithm"
+    return InvalidTokenError(f"signed with {named}; accepted are {', '.join(accepted)}")
+
+
 def verify(token: Token, keys: Sequence[K], algorithms: Collection[str] = ALGORITHMS) -> K:
     """Verify the signature of a token. Returns the one of the keys that has signed it. Raises InvalidTokenError."""
     from jwt.exceptions import PyJWTError
 
     algorithm = token.algorithm
     if algorithm not in algorithms or algorithm not in ALGORITHMS:
-        raise InvalidTokenError("signed with an algorithm that is not accepted")
+        raise unaccepted_algorithm(token, algorithms)
     if "crit" in token.header or token.header.get("b64", True) is not True:
         raise InvalidTokenError("has a critical header that is not supported")
     signatures = _signatures(algorithm)

@@ -20,6 +20,9 @@ MONITORING: Final = "system:monitoring"
 CREDENTIAL_ID: Final = "authentication.kubernetes.io/credential-id"
 """The extra with the ID of the credential that a request was authenticated by."""
 
+CLUSTER_NAME: Final = "authentication.kcp.io/cluster-name"
+"""The extra with the logical cluster of a user whose credential is valid there only; another one may have a user of this name."""
+
 _NO_EXTRA: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType({})
 
 

@@ -16,6 +16,7 @@ _audit = flags.group("Auditing")
 _PREFIX: Final = "audit_"
 _FILE: Final = click.Path(path_type=Path, dir_okay=False)
 _TYPES: Final[dict[str, Any]] = {"int": click.IntRange(min=0), "float": flags.DurationType(), "Path | None": _FILE}
+_METAVARS: Final = {"int": "N", "float": "DURATION"}
 _MODE_HELP: Final = (
     "Whether requests wait until their events are {done}: batch: never, and events are dropped when the buffer is full; "
     "blocking: always; blocking-strict: a request whose first event cannot be {done} is refused."
@@ -67,8 +68,12 @@ def _flag(field: dataclasses.Field[Any]) -> Callable[[Command], Command]:
             **flags.SWITCH,
             help=f"{text} [default: {str(field.default).lower()}]",
         )
-    kind = float if field.name.endswith("_qps") else _TYPES[str(field.type)]
-    return _audit(name, default=field.default, type=kind, show_default=field.default is not None, help=text)
+    if field.name.endswith("_qps"):
+        return _audit(name, default=field.default, type=float, metavar="N", help=text)
+    kind = str(field.type)
+    default = f"{field.default:g}s" if kind == "float" else field.default
+    shown = default is not None
+    return _audit(name, default=default, type=_TYPES[kind], metavar=_METAVARS.get(kind), show_default=shown, help=text)
 
 
 def take_audit_options(choices: dict[str, Any]) -> AuditOptions:

@@ -6,23 +6,28 @@ by a ClusterRole with their label.
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 from kcp.api import documents
+from kcp.api.selectors import LabelSelector
 from kcp.auth.authorization.rbac.default_policy import CLUSTER_ROLES, GROUP, AggregatedRules, aggregation_selectors
+from kcp.auth.authorization.rbac.roles import Rule
 from kcp.controllers.following import Transition, TransitionQueue, present
 from kcp.controllers.system import ignore_not_found, system_context
 from kcp.controllers.work_queues import ControllerQueue
 from kcp.logical_clusters import LogicalClusterName
 from kcp.registry.requests import Target
 from kcp.registry.types.resource_types import ResourceType
-from kcp.registry.verbs.large_work import run_large
+from kcp.registry.verbs.large_work import in_thread, run_large
 from kcp.registry.verbs.registry import Registry
 from kcp.store.contract import Range, Record
 from kcp.work_queues.pacing import Pacer
 
 Object = dict[str, Any]
 
+_MANY_RULES: Final = 1000
 _MANAGER: Final = "clusterrole-aggregation-controller"
 _RELEVANT: Final = (b'"labels":', b'"aggregationRule":')
 """One of these is in the value of every role that takes part in an aggregation."""
@@ -67,13 +72,10 @@ class ClusterRoleAggregation:
             selectors = aggregation_selectors(role)
             if not selectors:
                 continue
-            collected, pacer = AggregatedRules(name, selectors), Pacer()
-            for each in roles.values():
-                await pacer.pause()
-                collected.add(each)
-            if collected.rules != (role.get("rules") or []):
-                await self._write(key.cluster, name, collected.rules)
-                role["rules"] = collected.rules
+            rules = await _collected(name, selectors, roles)
+            if rules is not None:
+                await self._write(key.cluster, name, rules)
+                role["rules"] = rules
 
     async def _write(self, cluster: LogicalClusterName, name: str, rules: Any) -> None:
         context = system_context(cluster)
@@ -96,6 +98,23 @@ class ClusterRoleAggregation:
 
     def _type(self) -> ResourceType:
         return self._registry.catalog.builtin(GROUP, "v1", "clusterroles")
+
+
+async def _collected(name: str, selectors: Sequence[LabelSelector], roles: Mapping[str, Object]) -> list[Rule] | None:
+    """The rules that a role collects, None where it has them: in a thread where the roles have many."""
+    many = sum(len(role.get("rules") or ()) for role in roles.values()) > _MANY_RULES
+    if many:
+        return await in_thread(_collect, name, selectors, roles)
+    await asyncio.sleep(0)
+    return _collect(name, selectors, roles)
+
+
+def _collect(name: str, selectors: Sequence[LabelSelector], roles: Mapping[str, Object]) -> list[Rule] | None:
+    collected = AggregatedRules(name, selectors)
+    for role in roles.values():
+        collected.add(role)
+    rules = collected.rules
+    return None if rules == (roles[name].get("rules") or []) else rules
 
 
 def _is_relevant(transition: Transition) -> bool:

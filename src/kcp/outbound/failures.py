@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import socket
 import time
 from http import HTTPStatus
 
@@ -41,10 +43,17 @@ def failure(destination: Destination, error: Exception) -> OutboundError:
         return OutboundError(f"{destination} cannot be reached: the proxy refused with status {error.status}")
     if isinstance(error, aiohttp.ClientConnectorError):
         refused = str(RefusedAddressError()) in str(error.os_error)
-        return OutboundError(f"{destination} cannot be connected to: {error.os_error}", retryable=not refused)
+        return OutboundError(f"{destination} cannot be connected to: {_reason(error.os_error)}", retryable=not refused)
     if isinstance(error, aiohttp.ConnectionTimeoutError):
         return OutboundError(f"{destination} cannot be connected to: timed out", retryable=True)
     if isinstance(error, aiohttp.InvalidURL):
         return OutboundError(f"{destination.described}: not a URL that requests can be sent to")
     why = getattr(error, "strerror", None) or type(error).__name__
     return OutboundError(f"{destination} broke the connection off: {why}", retryable=True)
+
+
+def _reason(error: OSError) -> str:
+    """Return why a connection failed, in the words of the system and without its addresses."""
+    if isinstance(error, socket.gaierror):
+        return str(error.strerror)
+    return os.strerror(error.errno) if error.errno else str(error)

@@ -41,7 +41,11 @@ def seconds_of(text: str) -> float | None:
 
 
 class ConfigurationFileError(ValueError):
-    """A configuration file that cannot be used; the message names the fields."""
+    """A configuration file that cannot be used; the message names the fields, on one line."""
+
+    def __init__(self, message: str) -> None:
+        """``message`` may have several lines, as the problems of CEL expressions do."""
+        super().__init__(" ".join(line.strip() for line in message.splitlines()))
 
 
 @dataclass(frozen=True, slots=True)

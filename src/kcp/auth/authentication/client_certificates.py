@@ -23,7 +23,7 @@ from kcp.auth.authentication.certificate_verification import (
     clusters_of,
     common_name,
 )
-from kcp.auth.users import CREDENTIAL_ID, MASTERS, User, authenticated
+from kcp.auth.users import CLUSTER_NAME, CREDENTIAL_ID, MASTERS, User, authenticated
 from kcp.logical_clusters import UNNAMED, LogicalClusterName
 
 if TYPE_CHECKING:
@@ -82,13 +82,14 @@ class ClientCertificates:
 
 def _holder_of(certificate: x509.Certificate) -> _Holder:
     """Read the user and the logical clusters. Raises SubjectError."""
-    user, clusters = _user_of(certificate), clusters_of(certificate)
+    clusters = clusters_of(certificate)
+    user = _user_of(certificate, clusters)
     if clusters and user is not None and MASTERS in user.groups:
         raise SubjectError(f"a certificate of one logical cluster may not have the group {MASTERS}")
     return _Holder(user, clusters)
 
 
-def _user_of(certificate: x509.Certificate) -> User | None:
+def _user_of(certificate: x509.Certificate, clusters: frozenset[str]) -> User | None:
     from cryptography.hazmat.primitives import hashes
     from cryptography.x509.oid import NameOID
 
@@ -97,7 +98,9 @@ def _user_of(certificate: x509.Certificate) -> User | None:
         return None
     groups = tuple(str(entry.value) for entry in certificate.subject if entry.oid == NameOID.ORGANIZATION_NAME)
     fingerprint = certificate.fingerprint(hashes.SHA256()).hex()
-    extra = {CREDENTIAL_ID: (f"X509SHA256={fingerprint}",)}
+    extra: dict[str, tuple[str, ...]] = {CREDENTIAL_ID: (f"X509SHA256={fingerprint}",)}
+    if clusters:
+        extra[CLUSTER_NAME] = tuple(sorted(clusters))
     return authenticated(name, _uid_of(certificate), groups, extra)
 
 

@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
-from kcp.auth.users import User, authenticated
+from kcp.auth.users import CLUSTER_NAME, User, authenticated
 from kcp.logical_clusters import InvalidNameError, LogicalClusterName, parse_name
 
 ALL_ACCOUNTS: Final = "system:serviceaccounts"
@@ -26,7 +26,6 @@ _CLUSTER: Final = "clusterName"
 _LEGACY: Final = "kubernetes.io/serviceaccount/"
 _BOUND: Final = ("pod", "secret", "node")
 _EXTRA: Final = "authentication.kubernetes.io/"
-_CLUSTER_EXTRA: Final = "authentication.kcp.io/cluster-name"
 
 
 class ClaimsError(ValueError):
@@ -83,7 +82,7 @@ class TokenClaims:
         account = self.account
         groups = (ALL_ACCOUNTS, f"{ALL_ACCOUNTS}:{account.namespace}")
         user = authenticated(account.user_name, account.uid, groups)
-        extra = {_CLUSTER_EXTRA: (str(account.cluster),)}
+        extra = {CLUSTER_NAME: (str(account.cluster),)}
         if self.id:
             extra[f"{_EXTRA}credential-id"] = (f"JTI={self.id}",)
         for kind in ("pod", "node"):

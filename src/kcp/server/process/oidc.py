@@ -66,5 +66,7 @@ def of_flags(options: OIDCOptions, disallowed: Sequence[str]) -> AuthenticationC
 def _read_text(flag: str, path: Path) -> str:
     try:
         return path.read_text()
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigurationError(f"{flag}: cannot read {path}: {error}") from error
+    except OSError as error:
+        raise ConfigurationError(f"{flag}: cannot read {path}: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise ConfigurationError(f"{flag}: {path} is not text in PEM form") from error

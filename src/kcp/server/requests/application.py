@@ -146,7 +146,10 @@ class Application:
                 raise trail.reject()
         audited = exchange.audit
         if b" ".join(exchange.headers).find(b"impersonate-") >= 0:  # `in` raises and catches an exception
-            exchange.user = await impersonated(exchange.raw_headers, exchange.user, info, self._authorizer)
+            asking = exchange.user
+            exchange.user = await impersonated(exchange.raw_headers, asking, info, self._authorizer)
+            if exchange.user is not asking:
+                exchange.impersonator = asking
             if audited is not None:
                 audited.impersonated = exchange.user
         decision = self._authorizer.decide(exchange.user, info)

@@ -11,7 +11,7 @@ from itertools import chain
 from typing import Final
 
 from kcp.api import documents, errors
-from kcp.auth.users import ANONYMOUS, User
+from kcp.auth.users import ANONYMOUS, CLUSTER_NAME, MASTERS, User
 from kcp.logical_clusters import UNNAMED, LogicalClusterName
 from kcp.registry.types.resource_types import ResourceType
 from kcp.registry.verbs.large_work import LARGE
@@ -63,7 +63,7 @@ class _Body:
 
 
 class IncomingRequest:
-    """A request. ``info``, ``type``, ``user`` and ``audit`` are set by the steps that determine them.
+    """A request. ``info``, ``type``, ``user``, ``impersonator`` and ``audit`` are set by the steps that determine them.
 
     ``audit`` is None for a request that the audit policy does not record.
     """
@@ -75,6 +75,7 @@ class IncomingRequest:
         "audit_id",
         "body_size",
         "headers",
+        "impersonator",
         "info",
         "raw_headers",
         "scope",
@@ -100,6 +101,7 @@ class IncomingRequest:
         self.info: RequestInfo | None = None
         self.type: ResourceType | None = None
         self.user: User = ANONYMOUS
+        self.impersonator: User | None = None
         self.warnings: list[str] = []
         self.body_size = 0
         self.slot: Slot | None = None
@@ -115,6 +117,16 @@ class IncomingRequest:
     def cluster(self) -> LogicalClusterName:
         """The logical cluster of the request, once its head is read."""
         return self.info.cluster if self.info is not None else UNNAMED
+
+    @property
+    def is_local(self) -> bool:
+        """Whether the user has its name in the logical cluster of the request only: its owner may choose any name.
+
+        So it is for a user of a service account, of a certificate that the logical cluster's signer made, and for one whom a user
+        impersonates by a permission in the logical cluster.
+        """
+        impersonator = self.impersonator
+        return CLUSTER_NAME in self.user.extra or (impersonator is not None and MASTERS not in impersonator.groups)
 
     @property
     def path(self) -> str:
@@ -233,8 +245,10 @@ class IncomingRequest:
     def client(self) -> str:
         """The client whose limit on bodies applies: the user, or the address of an anonymous client."""
         name, uid = self.user.name, self.user.uid
+        if self.is_local:
+            return f"{name} {uid} in {self.cluster}"
         if name != ANONYMOUS.name:
-            return f"{name} {uid}" if uid else name  # service accounts of two logical clusters may have one name
+            return f"{name} {uid}" if uid else name
         client = self.scope.get("client")
         return f"{name} at {client[0]}" if client else name
 

@@ -12,6 +12,7 @@ from typing import Final, NamedTuple, Protocol
 
 from kcp.api import errors
 from kcp.auth.users import User
+from kcp.logical_clusters import LogicalClusterName
 from kcp.server.requests.request_info import RequestInfo
 
 _READ_VERBS: Final = frozenset({"get", "list", "watch"})
@@ -52,6 +53,14 @@ class Arrival(Protocol):
     @property
     def address(self) -> str:
         """The client's address."""
+
+    @property
+    def cluster(self) -> LogicalClusterName:
+        """The logical cluster of the request."""
+
+    @property
+    def is_local(self) -> bool:
+        """Whether the user has its name in the logical cluster of the request only."""
 
 
 class Slot:

@@ -105,7 +105,7 @@ class OIDCTokens:
         authenticator, now = configured.authenticator, self._now()
         expires = claims.check_standard_claims(authenticator, token.claims, now)
         if token.algorithm not in authenticator.algorithms:
-            raise InvalidTokenError("signed with an algorithm that is not accepted")
+            raise json_web_tokens.unaccepted_algorithm(token, authenticator.algorithms)
         await self._verify(token, configured)
         user = claims.user_of(authenticator, token.claims)
         return Outcome(user, min(SUCCESS_LIFETIME, expires - now))

@@ -12,7 +12,7 @@ from typing import Final
 from kcp.auth.authorization.attributes import AuthorizationAttributes
 from kcp.auth.authorization.authorizer import ALLOWED, Decision, Rules
 from kcp.auth.authorization.constant import EVERYTHING, MASTERS_ONLY, NOTHING
-from kcp.auth.authorization.rbac.permissions import ClusterPermissions, Grant, Verdict, problem_of
+from kcp.auth.authorization.rbac.permissions import ClusterPermissions, Grant, LargeRoleError, Verdict, problem_of
 from kcp.auth.authorization.rbac.policies import Policies
 from kcp.auth.users import MASTERS, User
 from kcp.logical_clusters import DEFAULT, WILDCARD, LogicalClusterName
@@ -23,6 +23,8 @@ _ROOT_ONLY: Final = Decision(False, f"{_SERVER_PATH} is granted in the logical c
 _REMEMBERED: Final = 16_384
 _REMEMBERED_TEXT: Final = 8 * 1024 * 1024
 """Verdicts that are remembered, and characters of what they are for. When there are more, all are dropped."""
+_TEXT_OF_NAME: Final = 16
+"""Characters that count for each name of a large set."""
 
 
 class RBACAuthorizer:
@@ -35,20 +37,18 @@ class RBACAuthorizer:
         """Characters of what the verdicts are for."""
 
     def decide(self, user: User, attributes: AuthorizationAttributes) -> Decision | Awaitable[Decision]:
-        """Decide one request; awaited only where the bindings of the logical cluster must be read first."""
+        """Decide one request; awaited only where the bindings of the logical cluster or a large role must be read first."""
         if MASTERS in user.groups:
             return ALLOWED
         if attributes.cluster == WILDCARD:
             return MASTERS_ONLY
         permissions = self._policies.of(attributes.cluster)
         if isinstance(permissions, ClusterPermissions):
-            return self._decided(permissions, user, attributes)
-        return self._decide_later(permissions, user, attributes)
-
-    async def _decide_later(
-        self, permissions: Awaitable[ClusterPermissions], user: User, attributes: AuthorizationAttributes
-    ) -> Decision:
-        return self._decided(await permissions, user, attributes)
+            try:
+                return self._decided(permissions, user, attributes)
+            except LargeRoleError:
+                pass
+        return self._policies.read(attributes.cluster, lambda current: self._decided(current, user, attributes))
 
     def _decided(self, permissions: ClusterPermissions, user: User, attributes: AuthorizationAttributes) -> Decision:
         if not attributes.is_resource:
@@ -74,6 +74,7 @@ class RBACAuthorizer:
     def _remember(self, identity: tuple[object, ...], verdict: Verdict) -> None:
         _, name, groups, *asked = identity
         self._text += sum(map(len, (name, *groups, *asked, *verdict.on_named)))  # type: ignore[misc, arg-type]
+        self._text += _TEXT_OF_NAME * sum(len(names) for names, _ in verdict.on_many)
         if len(self._verdicts) >= _REMEMBERED or self._text > _REMEMBERED_TEXT:
             self._verdicts.clear()
             self._text = 0
@@ -85,8 +86,7 @@ class RBACAuthorizer:
         always = EVERYTHING if MASTERS in user.groups else NOTHING
         if cluster == WILDCARD:
             return always
-        permissions = await self._policies.current(cluster)
-        return _rules_of(permissions.grants(user, namespace), always)
+        return _rules_of(await self._policies.read(cluster, lambda held: [*held.grants(user, namespace)]), always)
 
 
 def _rules_of(grants: Iterable[Grant], always: Rules) -> Rules:

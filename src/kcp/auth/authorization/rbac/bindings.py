@@ -84,10 +84,12 @@ def subjects_of(user: User) -> list[Subject]:
 class BindingIndex:
     """Bindings, found by namespace and subject."""
 
-    __slots__ = ("_by_namespace", "bindings")
+    __slots__ = ("_by_namespace", "bindings", "size")
 
     def __init__(self, bindings: Iterable[Binding] = ()) -> None:
         self.bindings: dict[Identity, Binding] = {}
+        self.size = 0
+        """The subjects of all bindings; a binding without any counts as one."""
         self._by_namespace: dict[str, dict[Subject, list[Binding]]] = {}
         for binding in bindings:
             self.put(binding)
@@ -97,6 +99,7 @@ class BindingIndex:
         identity = (binding.namespace, binding.name)
         self.remove(identity)
         self.bindings[identity] = binding
+        self.size += len(binding.subjects) or 1
         bound = self._by_namespace.setdefault(binding.namespace, {})
         for subject in binding.subjects:
             bound.setdefault(subject, []).append(binding)
@@ -106,6 +109,7 @@ class BindingIndex:
         binding = self.bindings.pop(identity, None)
         if binding is None:
             return
+        self.size -= len(binding.subjects) or 1
         bound = self._by_namespace[binding.namespace]
         for subject in binding.subjects:
             bound[subject].remove(binding)

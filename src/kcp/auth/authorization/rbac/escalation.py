@@ -21,10 +21,13 @@ from kcp.auth.authorization.rbac.policies import Policies
 from kcp.auth.authorization.rbac.roles import ALL_NAMES, CompiledRole, compile_rules, merged, requested
 from kcp.auth.users import MASTERS, User
 from kcp.logical_clusters import LogicalClusterName
+from kcp.registry.verbs.large_work import in_thread
 from kcp.work_queues.pacing import Pacer
 
 MAX_PERMISSIONS: Final = 50_000
 """Permissions (a verb on one resource, or path) of a role that are looked up one by one. Kubernetes has no such limit."""
+_MANY_RULES: Final = 1000
+"""Rules that are put together in a thread."""
 _MAX_SHOWN: Final = 100
 """Missing permissions that a message shows. Kubernetes has no such limit."""
 _FULL_AUTHORITY: Final = (
@@ -73,7 +76,7 @@ class EscalationCheck:
         plural = "roles" if bound.role_kind == "Role" else "clusterroles"
         if await self._allows(writing, "bind", plural, writing.namespace, bound.role_name):
             return
-        role = (await self._policies.current(writing.cluster)).role(bound.role)
+        role = await self._policies.read(writing.cluster, lambda current: current.role(bound.role))
         if role is None:
             raise errors.not_found(GroupResource(GROUP, writing.resource), bound.role_name)  # in Kubernetes' words
         await self._check_held(writing, binding, role)
@@ -93,12 +96,14 @@ class EscalationCheck:
 
     async def _missing(self, writing: Writing, role: CompiledRole) -> list[Permission]:
         """Return the permissions of a role that the user does not have."""
-        permissions = await self._policies.current(writing.cluster)
-        grants = permissions.grants(writing.user, writing.namespace)
+        user, namespace = writing.user, writing.namespace
+        grants = await self._policies.read(writing.cluster, lambda current: [*current.grants(user, namespace)])
         held = [has for _, _, has in grants if has is not None]
         if any(each is role for each in held):
             return []
-        everything, missing, pacer = merged(held), [], Pacer()
+        many = sum(len(each.resource_rules) + len(each.path_rules) for each in held) > _MANY_RULES
+        everything = await in_thread(merged, held) if many else merged(held)
+        missing, pacer = [], Pacer()
         for count, permission in enumerate(_permissions(role)):
             if count == MAX_PERMISSIONS:
                 why = f"the role has more than {MAX_PERMISSIONS} combinations of verbs, groups, resources and names"

@@ -6,7 +6,8 @@ stands for the default role in every binding.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import asyncio
+from collections.abc import Iterator, Sequence, Set
 from typing import Final, NamedTuple
 
 from kcp.api import documents
@@ -17,6 +18,7 @@ from kcp.auth.authorization.rbac.default_policy import CLUSTER_ROLES, ROLES, Def
 from kcp.auth.authorization.rbac.roles import ALL_NAMES, CompiledRole, compile_rules, requested, rules_of
 from kcp.auth.users import User
 from kcp.logical_clusters import LogicalClusterName
+from kcp.registry.verbs.large_work import LARGE, in_thread
 from kcp.store.contract import DamagedValueError, Key, Record, Store
 
 NO_ROLES: Final[frozenset[str]] = frozenset()
@@ -27,16 +29,26 @@ _MAX_ROLE_NAMES: Final = 64
 NOT_FOUND: Final = '{}.rbac.authorization.k8s.io "{}" not found'
 
 
+_MANY_NAMES: Final = 64
+
+
 class Verdict(NamedTuple):
-    """What a user may do with the objects of a resource: the decision on every object, or on those of ``names``."""
+    """What a user may do with the objects of a resource: the decision on every object, or on those with names.
+
+    The decision on each of a few names is in ``on_named``; ``on_many`` has sets of many names, which would take long to copy.
+    """
 
     on_all: Decision | None
     on_named: dict[str, Decision]
+    on_many: Sequence[tuple[Set[str], Decision]]
     refusal: Decision
 
     def on(self, name: str) -> Decision:
         """Return the decision on an object; the empty name is that of a collection."""
-        return self.on_all or self.on_named.get(name, self.refusal)
+        found = self.on_all or self.on_named.get(name)
+        if found is not None:
+            return found
+        return next((decision for names, decision in self.on_many if name in names), self.refusal)
 
 
 Grant = tuple[Binding, Subject, CompiledRole | None]
@@ -52,13 +64,32 @@ def _allowed(binding: Binding, subject: Subject) -> Decision:
     return Decision(True, f"RBAC: allowed by {binding.describe(subject)}")
 
 
+class LargeRoleError(Exception):
+    """A role is needed that is large and not compiled yet: see `ClusterPermissions.load`."""
+
+    def __init__(self, identity: Identity) -> None:
+        super().__init__(identity)
+        self.identity = identity
+
+
 class ClusterPermissions:
     """The permissions of a logical cluster, as of the log's newest revision. `Policies` keeps them current.
 
-    Roles are read from the log when a decision first needs them.
+    Roles are read from the log when a decision first needs them. A large one is compiled in a thread: what needs it raises
+    LargeRoleError until it is.
     """
 
-    __slots__ = ("_cluster", "_default", "_own_cluster_roles", "_roles", "_store", "bindings", "generation", "replaced")
+    __slots__ = (
+        "_cluster",
+        "_default",
+        "_loading",
+        "_own_cluster_roles",
+        "_roles",
+        "_store",
+        "bindings",
+        "generation",
+        "replaced",
+    )
 
     def __init__(
         self,
@@ -76,13 +107,16 @@ class ClusterPermissions:
         self.replaced: frozenset[Identity] = frozenset()
         """The default bindings, by namespace and name, that stored ones replace."""
         self._roles: dict[Identity, CompiledRole | None] = {}
+        self._loading: dict[Identity, asyncio.Task[None]] | None = None
         self.generation: object = object()
         """Another value after each change: decisions are remembered under it."""
 
     def put(self, record: Record) -> None:
         """Add a stored binding."""
-        key = record.key
-        binding = read_binding(key.namespace, documents.decode_stored(record.value))
+        self.put_binding(record.key, binding_of(record))
+
+    def put_binding(self, key: Key, binding: Binding) -> None:
+        """Add a stored binding as `binding_of` reads it."""
         self.bindings.put(binding)
         self._replace_default(key)
         self.generation = object()
@@ -114,7 +148,10 @@ class ClusterPermissions:
         self.generation = object()
 
     def role(self, identity: Identity) -> CompiledRole | None:
-        """Return the role of a namespace (empty: a ClusterRole) and name; None where there is none, or it cannot be read."""
+        """Return the role of a namespace (empty: a ClusterRole) and name; None where there is none, or it cannot be read.
+
+        Raises LargeRoleError.
+        """
         try:
             return self._roles[identity]
         except KeyError:
@@ -126,14 +163,45 @@ class ClusterPermissions:
     def _read_role(self, namespace: str, name: str) -> CompiledRole | None:
         if not namespace and self._own_cluster_roles is not None and name not in self._own_cluster_roles:
             return self._default.role(("", name))
-        resource = ROLES if namespace else CLUSTER_ROLES
         try:
-            record = self._store.get(Key(resource, self._cluster, namespace, name))
+            record = self._record_of(namespace, name)
         except DamagedValueError:
             return None
         if record is None:
             return self._default.role((namespace, name))
-        return compile_rules(rules_of(documents.decode_stored(record.value)))
+        if len(record.value) >= LARGE:
+            raise LargeRoleError((namespace, name))
+        return _compiled(record.value)
+
+    def _record_of(self, namespace: str, name: str) -> Record | None:
+        return self._store.get(Key(ROLES if namespace else CLUSTER_ROLES, self._cluster, namespace, name))
+
+    async def load(self, identity: Identity) -> None:
+        """Compile a large role in a thread, once for all that need it."""
+        if self._loading is None:
+            self._loading = {}
+        loading = self._loading
+        task = loading.get(identity)
+        if task is None:
+            task = loading[identity] = asyncio.ensure_future(self._load(identity))
+            task.add_done_callback(lambda _: loading.pop(identity))
+        await asyncio.shield(task)
+
+    async def _load(self, identity: Identity) -> None:
+        compiled: CompiledRole | None = None
+        revision = 0
+        while True:
+            try:
+                record = self._record_of(*identity)
+            except DamagedValueError:
+                return
+            if record is None or len(record.value) < LARGE:
+                return
+            if record.revision == revision:  # it has not changed meanwhile
+                self._roles[identity] = compiled
+                return
+            revision = record.revision
+            compiled = await in_thread(_compiled, record.value)
 
     def grants(self, user: User, namespace: str) -> Iterator[Grant]:
         """Yield what a user has: by ClusterRoleBindings, and by the RoleBindings of a namespace, if one is given."""
@@ -152,6 +220,7 @@ class ClusterPermissions:
         """Return what a user may do with the objects of a resource, by the attributes but for the name."""
         wanted = requested(attributes.verb, attributes.group, attributes.resource, attributes.subresource)
         named: dict[str, Decision] = {}
+        many: list[tuple[Set[str], Decision]] = []
         problems: dict[str, None] = {}
         for binding, subject, role in self.grants(user, attributes.namespace):
             if role is None:
@@ -159,10 +228,12 @@ class ClusterPermissions:
                 continue
             names = role.names_allowed(wanted)
             if names is ALL_NAMES:
-                return Verdict(_allowed(binding, subject), {}, NO_OPINION)
-            if names:
+                return Verdict(_allowed(binding, subject), {}, (), NO_OPINION)
+            if len(names) > _MANY_NAMES:
+                many.append((names, _allowed(binding, subject)))
+            elif names:
                 named.update(dict.fromkeys(names, _allowed(binding, subject)))
-        return Verdict(None, named, refused(problems))
+        return Verdict(None, named, many, refused(problems))
 
     def decide_path(self, user: User, verb: str, path: str) -> Decision:
         """Decide on a path that is not a resource. HEAD is GET without the body, and needs the same permission."""
@@ -174,6 +245,15 @@ class ClusterPermissions:
             elif role.allows_path(verb, path):
                 return _allowed(binding, subject)
         return refused(problems)
+
+
+def binding_of(record: Record) -> Binding:
+    """Return the binding of a record."""
+    return read_binding(record.key.namespace, documents.decode_stored(record.value))
+
+
+def _compiled(value: bytes) -> CompiledRole:
+    return compile_rules(rules_of(documents.decode_stored(value)))
 
 
 def refused(problems: dict[str, None]) -> Decision:

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Awaitable, Iterator, Sequence
-from typing import Final
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from typing import Final, TypeVar
 
 from kcp.auth.authorization.rbac.default_policy import (
     CLUSTER_ROLE_BINDINGS,
@@ -18,13 +18,17 @@ from kcp.auth.authorization.rbac.default_policy import (
     ROLES,
     default_policy,
 )
-from kcp.auth.authorization.rbac.permissions import NO_ROLES, ClusterPermissions
+from kcp.auth.authorization.rbac.permissions import NO_ROLES, ClusterPermissions, LargeRoleError, binding_of
 from kcp.logical_clusters import SERVER_OWNED, LogicalClusterName
-from kcp.store.contract import Event, Key, Page, Range, Store
+from kcp.registry.verbs.large_work import LARGE, in_thread
+from kcp.store.contract import UNREADABLE, Event, Key, Page, Range, Record, Store
+
+Result = TypeVar("Result")
 
 MAX_CLUSTERS: Final = 4096
-MAX_BINDINGS: Final = 32_768
-"""The logical clusters, and the bindings of all of them together, that are kept: those that were used last."""
+MAX_SUBJECTS: Final = 32_768
+"""The logical clusters, and the subjects of the bindings of all of them together, that are kept beside the one in use."""
+_BINDINGS: Final = (CLUSTER_ROLE_BINDINGS, ROLE_BINDINGS)
 _FEW: Final = 100
 _FEW_BYTES: Final = 64 * 1024
 """Bindings of one kind, and bytes of them, that are read at once on the event loop."""
@@ -39,8 +43,8 @@ class Policies:
     def __init__(self, store: Store) -> None:
         self._store = store
         self._by_cluster: OrderedDict[LogicalClusterName, ClusterPermissions] = OrderedDict()
-        self._bindings = 0
-        """The bindings of all kept logical clusters."""
+        self._subjects = 0
+        """The subjects of the bindings of all kept logical clusters."""
         self._common: ClusterPermissions | None = None
         self._loading: dict[LogicalClusterName, tuple[asyncio.Task[ClusterPermissions], list[Event]]] = {}
         """The running loads, and the changes of bindings and roles that each must add."""
@@ -54,8 +58,8 @@ class Policies:
             self._by_cluster.move_to_end(cluster)
             return found
         if cluster not in self._loading:
-            pages = [self._page(kind, cluster) for kind in (CLUSTER_ROLE_BINDINGS, ROLE_BINDINGS)]
-            if not any(page.remaining for page in pages):
+            pages = [self._page(kind, cluster) for kind in _BINDINGS]
+            if not any(page.remaining or any(map(_is_large, page.records)) for page in pages):
                 return self._keep(cluster, self._from_few(cluster, pages))
             task = asyncio.ensure_future(self._load(cluster))
             self._loading[cluster] = task, []
@@ -66,6 +70,19 @@ class Policies:
         """Return the permissions of a logical cluster; wait where they must be read first."""
         found = self.of(cluster)
         return found if isinstance(found, ClusterPermissions) else await found
+
+    async def read(self, cluster: LogicalClusterName, function: Callable[[ClusterPermissions], Result]) -> Result:
+        """Return a function's result of the permissions of a logical cluster; wait for what must be read first.
+
+        The function is called again once a large role that it needs is compiled.
+        """
+        while True:
+            permissions = await self.current(cluster)
+            try:
+                return function(permissions)
+            except LargeRoleError as large:
+                identity = large.identity
+            await permissions.load(identity)
 
     def _page(self, resource: str, cluster: LogicalClusterName, after: Key | None = None) -> Page:
         return self._store.scan(Range(resource, cluster), after=after, limit=_FEW, size=_FEW_BYTES, count=False)
@@ -91,17 +108,23 @@ class Policies:
     async def _load(self, cluster: LogicalClusterName) -> ClusterPermissions:
         """Read many bindings in slices, then what has changed meanwhile."""
         permissions = ClusterPermissions(self._store, cluster, default_policy(), None)
-        for resource in (CLUSTER_ROLE_BINDINGS, ROLE_BINDINGS):
+        for resource in _BINDINGS:
             after: Key | None = None
             while True:
                 page = self._page(resource, cluster, after)
-                _add(page, permissions)
+                for record in page.records:
+                    await _put(record, permissions)
+                for key in page.damaged:
+                    permissions.put_damaged(key)
                 if not page.remaining:
                     break
                 after = page.records[-1].key
                 await asyncio.sleep(0)
-        for event in self._loading[cluster][1]:  # a page may show it already
-            _apply(event, permissions)
+        for event in self._loading[cluster][1]:  # a page may show it already; more may come meanwhile
+            if _is_of_large_binding(event) and event.record is not None:
+                await _put(event.record, permissions)
+            else:
+                _apply(event, permissions)
         return self._keep(cluster, permissions)
 
     def _loaded(self, cluster: LogicalClusterName, task: asyncio.Task[ClusterPermissions]) -> None:
@@ -111,22 +134,26 @@ class Policies:
 
     def _keep(self, cluster: LogicalClusterName, permissions: ClusterPermissions) -> ClusterPermissions:
         self._by_cluster[cluster] = permissions
-        self._bindings += len(permissions.bindings.bindings)
+        self._subjects += permissions.bindings.size
         for oldest in self._excess(cluster):
             self._drop(oldest)
         return permissions
 
     def _excess(self, kept: LogicalClusterName) -> Iterator[LogicalClusterName]:
-        """Yield the logical clusters to drop, the least recently used first."""
-        while len(self._by_cluster) > MAX_CLUSTERS or self._bindings > MAX_BINDINGS:
-            oldest = next(iter(self._by_cluster))
-            if oldest == kept:
-                return
-            yield oldest
+        """Yield the logical clusters to drop: the least recently used, and of too many bindings those that have most.
+
+        So one that has very many has them read again, and not the others.
+        """
+        while len(self._by_cluster) > MAX_CLUSTERS:
+            yield next(iter(self._by_cluster))
+        own = self._by_cluster[kept].bindings.size
+        while self._subjects - own > MAX_SUBJECTS:
+            others = (cluster for cluster in self._by_cluster if cluster != kept)
+            yield max(others, key=lambda cluster: self._by_cluster[cluster].bindings.size)
 
     def _drop(self, cluster: LogicalClusterName) -> None:
         permissions = self._by_cluster.pop(cluster)
-        self._bindings -= len(permissions.bindings.bindings)
+        self._subjects -= permissions.bindings.size
 
     def _on_change(self, events: Sequence[Event]) -> None:
         for event in events:
@@ -136,12 +163,28 @@ class Policies:
             permissions = self._by_cluster.get(cluster)
             if permissions is None:
                 continue
-            if permissions is self._common:
-                self._drop(cluster)
+            if permissions is self._common or _is_of_large_binding(event):
+                self._drop(cluster)  # read again when it is next needed
                 continue
-            before = len(permissions.bindings.bindings)
+            before = permissions.bindings.size
             _apply(event, permissions)
-            self._bindings += len(permissions.bindings.bindings) - before
+            self._subjects += permissions.bindings.size - before
+
+
+def _is_large(record: Record) -> bool:
+    return len(record.value) >= LARGE
+
+
+def _is_of_large_binding(event: Event) -> bool:
+    return event.record is not None and event.key.resource in _BINDINGS and _is_large(event.record)
+
+
+async def _put(record: Record, permissions: ClusterPermissions) -> None:
+    """Add a binding; a large one is read in a thread."""
+    if _is_large(record):
+        permissions.put_binding(record.key, await in_thread(binding_of, record))
+    else:
+        permissions.put(record)
 
 
 def _add(page: Page, permissions: ClusterPermissions) -> None:
@@ -156,5 +199,7 @@ def _apply(event: Event, permissions: ClusterPermissions) -> None:
         permissions.forget_role(event.key)
     elif event.record is None:
         permissions.remove(event.key)
+    elif event.record.value is UNREADABLE:
+        permissions.put_damaged(event.key)
     else:
         permissions.put(event.record)

@@ -7,7 +7,7 @@ matches a request.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from typing import Any, Final, NamedTuple
 from weakref import WeakValueDictionary
 
@@ -75,10 +75,10 @@ class CompiledRole:
             for resource in dict.fromkeys(rule.resources):
                 self._resources.setdefault(resource, []).append(entry)
 
-    def names_allowed(self, wanted: RequestedResource) -> frozenset[str]:
+    def names_allowed(self, wanted: RequestedResource) -> Set[str]:
         """Return the names of the objects on which the verb is allowed: `ALL_NAMES`, or those of rules with ``resourceNames``."""
         verb, group, keys = wanted
-        found = NO_NAMES
+        found: Set[str] = NO_NAMES
         resources = self._resources
         for key in keys:
             entries = resources.get(key)
@@ -88,7 +88,12 @@ class CompiledRole:
                 if (groups is None or group in groups) and (verbs is None or verb in verbs):
                     if names is None:
                         return ALL_NAMES
-                    found = found | names if found else names
+                    if not found:
+                        found = names
+                    elif isinstance(found, set):
+                        found.update(names)
+                    else:  # that of a rule
+                        found = {*found, *names}
         return found
 
     def allows_path(self, verb: str, path: str) -> bool:

@@ -39,7 +39,10 @@ _SWEEP: Final = 1.0
 """Seconds after which an idle flow is forgotten."""
 _LONGEST_RETRY: Final = 60
 _NO_TENANT: Final = ""
-"""The tenant of what is not part of a logical cluster: refusals, paths, and reviews, which every user may ask for everywhere."""
+"""The tenant of what is not part of a logical cluster: refusals, paths, and reviews, which every user may ask for everywhere.
+
+Those of users whose names the owner of a logical cluster chooses are part of it: with many names, it gets no more.
+"""
 _REVIEWS: Final = frozenset({"authorization.k8s.io", "authentication.k8s.io"})
 _ANONYMOUS: Final = ANONYMOUS.name
 _TOO_MANY: Final = "Too many requests, please try again later."
@@ -143,7 +146,8 @@ class Dispatcher:
             self._note_contention()
         user = arrival.user
         name = f"{_ANONYMOUS} at {arrival.address}" if user.name == _ANONYMOUS else user.name
-        return self._fair_slot((_NO_TENANT, name, user.uid, self._refusals), arrival, behind=behind)
+        tenant = arrival.cluster if arrival.is_local else _NO_TENANT
+        return self._fair_slot((tenant, name, user.uid, self._refusals), arrival, behind=behind)
 
     def _fair_slot(self, key: FlowKey, arrival: Arrival, *, behind: bool) -> FairSlot:
         slot = FairSlot(self, self.flow(key))
@@ -156,7 +160,7 @@ class Dispatcher:
         user = arrival.user
         if user.name == _ANONYMOUS:
             return (_NO_TENANT, f"{_ANONYMOUS} at {arrival.address}", "", kind)
-        own = info.is_resource and info.group not in _REVIEWS
+        own = (info.is_resource and info.group not in _REVIEWS) or arrival.is_local
         return (info.cluster if own else _NO_TENANT, user.name, user.uid, kind)
 
     def flow(self, key: FlowKey) -> Flow:

@@ -66,15 +66,16 @@ class Kind:
 
 
 class Tenant:
-    """A logical cluster. ``clock`` is the virtual time among its flows."""
+    """A logical cluster. ``clock`` is the virtual time among its flows; ``requests`` waits where the queues are limited."""
 
-    __slots__ = ("branches", "clock", "name", "queued", "used")
+    __slots__ = ("branches", "clock", "name", "queued", "requests", "used")
 
     def __init__(self, name: str) -> None:
         self.name = name
         self.used = 0.0
         self.clock = Clock()
         self.queued = 0
+        self.requests = 0
         self.branches: dict[Kind, Branch] = {}
 
 

@@ -52,6 +52,8 @@ class FairQueues:
         self._tenants_queued = 0
         self._numbers = itertools.count()
         self.queued = 0
+        self._requests = 0
+        """The work that waits of kinds whose queues are limited."""
 
     def __len__(self) -> int:
         """The number of flows."""
@@ -131,9 +133,9 @@ class FairQueues:
 
     def _check_limits(self, flow: Flow) -> None:
         """Raise QueueFullError at a limit. When the whole queue is full, a tenant may still have its share of it."""
-        queued = flow.tenant.queued
+        queued = flow.tenant.requests
         share = max(1, self._total_limit // max(1, self._tenants_queued))
-        full = self.queued >= self._total_limit and (queued >= share or self.queued >= 2 * self._total_limit)
+        full = self._requests >= self._total_limit and (queued >= share or self._requests >= 2 * self._total_limit)
         if full or len(flow.waiting) >= self._flow_limit:
             raise QueueFullError(max(1, queued) * flow.cost * max(1, self._tenants_queued))
 
@@ -146,6 +148,9 @@ class FairQueues:
         flow.tenant.queued += change
         flow.branch.queued += change
         flow.kind.queued += change
+        if flow.kind.queue_limited:
+            self._requests += change
+            flow.tenant.requests += change
 
     def withdraw(self, work: Work) -> bool:
         """Remove work that waits. Returns whether it has waited."""
