@@ -10,8 +10,14 @@ from typing import Any
 import pytest
 from aiohttp import web
 
+from kcp.auth.authorization.rbac.policies import Policies
+from kcp.outbound.owner import Outbound
+from kcp.server.observability.metrics import Metrics
+from kcp.server.process.authorization import configured_authorizers
 from kcp.server.process.authorization_options import AuthorizationOptions
 from kcp.server.process.configuration import ConfigurationError
+from kcp.server.process.reloading import ReloadedFiles
+from kcp.store.sqlite.store import open_store
 from tests.authorization.test_configuration import RBAC, content, webhook
 from tests.support.https_server import HTTPSServer, json_answer
 from tests.support.running_server import RunningServer
@@ -189,6 +195,25 @@ def test_the_file_is_reloaded(tmp_path: Path, hook: Webhook) -> None:
         file.write_bytes(content({"type": "Node", "name": "n"}))
         server.call(server.process.files.reload)
         assert server.get("/api", **JANE).status == 200, "the previous content stays in force"
+
+
+async def test_clients_of_replaced_webhooks_are_closed(tmp_path: Path, hook: Webhook) -> None:
+    file, kubeconfig = tmp_path / "authorization.yaml", hook.server.kubeconfig("kubeconfig")
+    file.write_bytes(content(webhook(kubeconfig)))
+    unusable = tmp_path / "unusable"
+    unusable.write_text("kind: Nothing")
+    outbound, files, store = Outbound(), ReloadedFiles(), open_store(tmp_path / "kcp.db")
+    try:
+        configured_authorizers(AuthorizationOptions(config=file), Policies(store), outbound, files, Metrics())
+        for _ in range(3):
+            files.reload()
+            file.write_bytes(content(webhook(kubeconfig), {**webhook(unusable), "name": "other"}))
+            files.reload()
+            file.write_bytes(content(webhook(kubeconfig)))
+        assert len(outbound._clients) == 2, "those in force, and those that decisions may still use"
+    finally:
+        await outbound.close()
+        await store.close()
 
 
 def test_decisions_are_counted(tmp_path: Path, hook: Webhook) -> None:

@@ -235,7 +235,7 @@ async def test_a_reload_that_would_lose_values_leaves_the_keys(
             in caplog.text
         )
         file.text = "kind: Secret"
-        with pytest.raises(LogError, match="apiVersion and kind must be"):
+        with pytest.raises(LogError, match="must have kind EncryptionConfiguration"):
             encryption.reload()
         assert (encryption.reloads.successes, encryption.reloads.failures) == (0, 2)
         record = store.get(secret("a"))

@@ -307,6 +307,21 @@ async def test_a_retired_client_finishes_its_requests(tmp_path: Path, outbound: 
             await client.request("GET", timeout=PATIENCE)
 
 
+async def test_a_retired_client_is_closed_with_the_others(tmp_path: Path, outbound: Outbound) -> None:
+    async def never(_: web.BaseRequest) -> web.Response:
+        await asyncio.Event().wait()
+        raise AssertionError("unreachable")
+
+    with HTTPSServer(tmp_path, never) as server:
+        client = client_of(server, outbound)
+        running = asyncio.create_task(client.request("GET", timeout=PATIENCE))
+        await eventually(lambda: server.requests, "the server is asked")
+        outbound.retire(client)
+        await outbound.close()
+        assert running.done()
+        assert type(running.exception()) is OutboundError
+
+
 @pytest.mark.parametrize("url", ["ftp://example.com", "https://", "localhost:1", ""])
 def test_only_an_http_url_is_a_destination(outbound: Outbound, url: str) -> None:
     with pytest.raises(DestinationError, match="--flag"):

@@ -9,7 +9,10 @@ from typing import Any
 
 import pytest
 
+from tests.support import registry_client
 from tests.support.running_server import Answer, RunningServer
+
+client = registry_client.client
 
 TOKEN_REQUEST = {"kind": "TokenRequest", "apiVersion": "authentication.k8s.io/v1", "spec": {}}
 WHO_AM_I = {"kind": "SelfSubjectReview", "apiVersion": "authentication.k8s.io/v1"}

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 from typing import Any
 
-from kcp.controllers.account_secrets import NAME_ANNOTATION, TYPE, UID_ANNOTATION
+from kcp.controllers.account_secrets import NAME_ANNOTATION, TYPE, UID_ANNOTATION, TokenSecretController
+from kcp.store.contract import Change, Key
 from tests.service_accounts.conftest import Tenant
 from tests.service_accounts.signing import parts
+from tests.support.registry_client import RegistryClient
 from tests.support.waiting import wait_until
 
 
@@ -116,3 +119,21 @@ def test_cross_logical_cluster(tenant: Tenant) -> None:
     token = data_of(secret_with_token(tenant))["token"]
     answer = tenant.server.get("/clusters/elsewhere/api/v1/namespaces", token=token)
     assert answer.status == 401
+
+
+async def test_accounts_that_end_together_cause_one_scan_of_their_namespace(client: RegistryClient) -> None:
+    accounts, store = client.type("serviceaccounts"), client.registry.store
+    keys = [Key(accounts.storage, client.cluster, "default", f"bob-{number}") for number in range(20)]
+    for key in keys:
+        await client.create(accounts, {"metadata": {"name": key.name}})
+    controller = TokenSecretController(client.registry)
+    scans: list[int] = []
+    unfollow = store.follow(accounts.storage, lambda _: scans.append(sum(map(is_scan, asyncio.all_tasks()))))
+    await store.write([Change(key, None) for key in keys])
+    assert max(scans) == 1
+    unfollow()
+    await controller.stop()
+
+
+def is_scan(task: asyncio.Task[Any]) -> bool:
+    return task.get_name() == "scan for token secrets"

@@ -46,8 +46,8 @@ class TokenSecretController:
 
     def __init__(self, registry: Registry) -> None:
         self._registry = registry
-        self._accounts = _type_of(registry, _ACCOUNTS)
-        self._secrets = _type_of(registry, _SECRETS)
+        self._accounts = registry.catalog.builtin("", "v1", _ACCOUNTS)
+        self._secrets = registry.catalog.builtin("", "v1", _SECRETS)
         context = _context_of(self._accounts)
         self._issuer, self._trust = context.issuer, context.trust
         self._queue: ControllerQueue[Key] = ControllerQueue("token secrets", self._reconcile)
@@ -55,7 +55,9 @@ class TokenSecretController:
             registry.store.follow(_SECRETS, self._on_secrets),
             registry.store.follow(_ACCOUNTS, self._on_accounts),
         )
-        self._scans: set[asyncio.Task[None]] = set()
+        self._due: dict[Range, None] = {}
+        """The ranges to scan, in order, each once."""
+        self._scanning: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
         """Start the workers, and queue the token Secrets that are present."""
@@ -71,9 +73,10 @@ class TokenSecretController:
             unfollow()
         if self._issuer is not None and self._on_keys in self._issuer.key_ring.on_change:
             self._issuer.key_ring.on_change.remove(self._on_keys)
-        for scan in self._scans:
-            scan.cancel()
-        await asyncio.gather(*self._scans, return_exceptions=True)
+        self._due.clear()
+        if self._scanning is not None:
+            self._scanning.cancel()
+            await asyncio.gather(self._scanning, return_exceptions=True)
         await self._queue.stop()
 
     def _on_secrets(self, events: Sequence[Event]) -> None:
@@ -86,15 +89,21 @@ class TokenSecretController:
             key = event.key
             had_account = event.previous is not None or key.name in self._accounts.strategy.virtual_names
             if had_account and _uid_of(event.record) != _uid_of(event.previous):
-                self._start_scan(Range(_SECRETS, key.cluster, key.namespace))
+                self._scan_later(Range(_SECRETS, key.cluster, key.namespace))
 
     def _on_keys(self) -> None:
-        self._start_scan(Range(_SECRETS))
+        self._scan_later(Range(_SECRETS))
 
-    def _start_scan(self, range_: Range) -> None:
-        scan = tasks.start(lambda: self._scan(range_), "scan for token secrets")
-        self._scans.add(scan)
-        scan.add_done_callback(self._scans.discard)
+    def _scan_later(self, range_: Range) -> None:
+        self._due[range_] = None
+        if self._scanning is None or self._scanning.done():
+            self._scanning = tasks.start(self._scan_due, "scan for token secrets")
+
+    async def _scan_due(self) -> None:
+        while self._due:
+            range_ = next(iter(self._due))
+            del self._due[range_]
+            await self._scan(range_)
 
     async def _scan(self, range_: Range) -> None:
         """Queue the token Secrets of a range."""
@@ -172,12 +181,6 @@ class TokenSecretController:
         except errors.StatusError as error:
             if error.code != _CONFLICT:  # another Secret of the name: it is queued
                 raise
-
-
-def _type_of(registry: Registry, plural: str) -> ResourceType:
-    found = registry.catalog.base.find("", "v1", plural)
-    assert found is not None
-    return found
 
 
 def _context_of(type_: ResourceType) -> BuiltinContext:

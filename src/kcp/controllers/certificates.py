@@ -83,9 +83,7 @@ class CertificateController:
                 self._queue.add(ClusterKey(event.key.cluster, event.key.name))
 
     def _type(self) -> ResourceType:
-        found = self._registry.catalog.base.find("certificates.k8s.io", "v1", "certificatesigningrequests")
-        assert found is not None
-        return found
+        return self._registry.catalog.builtin("certificates.k8s.io", "v1", "certificatesigningrequests")
 
     async def _reconcile(self, key: ClusterKey) -> None:
         record = self._registry.source.latest(self._type(), key.cluster, "", key.name)

@@ -98,9 +98,7 @@ class ClusterRoleAggregation:
         return roles
 
     def _type(self) -> ResourceType:
-        found = self._registry.catalog.base.find(GROUP, "v1", "clusterroles")
-        assert found is not None
-        return found
+        return self._registry.catalog.builtin(GROUP, "v1", "clusterroles")
 
 
 async def _collected(name: str, selectors: Sequence[LabelSelector], roles: Mapping[str, Object]) -> list[Rule] | None:

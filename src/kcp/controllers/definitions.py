@@ -39,9 +39,7 @@ class DefinitionController(FinalizingController):
         self._queue.add(ClusterKey(key.cluster, _ANY))
 
     def _type(self) -> ResourceType:
-        found = self._registry.catalog.base.find("apiextensions.k8s.io", "v1", "customresourcedefinitions")
-        assert found is not None
-        return found
+        return self._registry.catalog.builtin("apiextensions.k8s.io", "v1", "customresourcedefinitions")
 
     def container_of(self, key: Key) -> ClusterKey:
         plural, _, group = key.resource.partition(".")

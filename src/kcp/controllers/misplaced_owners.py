@@ -80,8 +80,7 @@ class MisplacedOwners:
         return False
 
     async def _write_event(self, key: Key, type_: ResourceType, dependent: Object, reference: dict[str, Any]) -> None:
-        events = self._registry.catalog.base.find("", "v1", "events")
-        assert events is not None
+        events = self._registry.catalog.builtin("", "v1", "events")
         namespace, now = key.namespace or _OF_CLUSTER_SCOPED, metadata.now()
         about = {"kind": type_.kind, "apiVersion": type_.api_version, "name": key.name}
         about |= {"uid": dependent["metadata"].get("uid", "")} | ({"namespace": key.namespace} if key.namespace else {})

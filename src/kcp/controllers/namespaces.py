@@ -36,8 +36,7 @@ class NamespaceController(FinalizingController):
 
     async def reconcile(self, key: ClusterKey) -> bool:
         registry = self._registry
-        namespaces = registry.catalog.base.find("", "v1", "namespaces")
-        assert namespaces is not None
+        namespaces = registry.catalog.builtin("", "v1", "namespaces")
         record = registry.source.latest(namespaces, key.cluster, "", key.name)
         if record is None:
             return False

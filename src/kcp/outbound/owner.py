@@ -17,7 +17,8 @@ class Outbound:
 
     def __init__(self) -> None:
         self._clients: set[OutboundClient] = set()
-        self._draining: set[asyncio.Task[None]] = set()
+        self._draining: dict[asyncio.Task[None], OutboundClient] = {}
+        """The clients that are closed when their last request has ended."""
 
     def client(self, destination: Destination) -> OutboundClient:
         """Return a new client of a destination. Connects at the first request. Raises DestinationError."""
@@ -33,14 +34,15 @@ class Outbound:
         """Close a client that is no longer used as soon as its requests in flight have ended."""
         self._clients.discard(client)
         task = asyncio.create_task(client.drain())
-        self._draining.add(task)
-        task.add_done_callback(self._draining.discard)
+        self._draining[task] = client
+        task.add_done_callback(self._draining.pop)
 
     async def close(self) -> None:
-        """Close all clients."""
-        for task in self._draining:
+        """Close all clients, also those that are retired."""
+        draining = dict(self._draining)
+        clients, self._clients = self._clients.union(draining.values()), set()
+        for task in draining:
             task.cancel()
-        clients, self._clients = self._clients, set()
         for client in clients:
             await client.close()
-        await asyncio.gather(*self._draining, return_exceptions=True)
+        await asyncio.gather(*draining, return_exceptions=True)

@@ -69,6 +69,6 @@ class BoundObjects:
 
     def find_account(self, account: Account) -> Found | None:
         """Return a service account."""
-        type_ = self.registry.catalog.base.find("", "v1", ACCOUNTS)
-        assert type_ is not None
-        return self.find(type_, account.cluster, account.namespace, account.name)
+        return self.find(
+            self.registry.catalog.builtin("", "v1", ACCOUNTS), account.cluster, account.namespace, account.name
+        )

@@ -86,6 +86,12 @@ class Catalog:
         """The surface of a logical cluster without CustomResourceDefinitions."""
         return self._base
 
+    def builtin(self, group: str, version: str, plural: str) -> ResourceType:
+        """Return a built-in type, which is there in every logical cluster."""
+        found = self._base.find(group, version, plural)
+        assert found is not None, f"{plural}.{group} is no built-in type"
+        return found
+
     def not_served(self, group: str) -> errors.StatusError:
         """404: a resource that a group does not serve, with the message of the Kubernetes server that owns the group."""
         return errors.unknown_path() if group in self._groups else errors.page_not_found()

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from kcp.auth.authorization.chain import NamedAuthorizer
     from kcp.auth.authorization.rbac.policies import Policies
     from kcp.auth.authorization.webhook.configuration import AuthorizerEntry, WebhookEntry
+    from kcp.outbound.clients import OutboundClient
     from kcp.outbound.owner import Outbound
     from kcp.server.observability.authorization_metrics import AuthorizationMetrics
     from kcp.server.observability.metrics import Metrics
@@ -49,11 +50,14 @@ def configured_authorizers(
 
 
 class _Maker:
-    """Makes authorizers by their types."""
+    """Makes authorizers by their types, and retires the clients of those that a changed file has replaced."""
 
     def __init__(self, outbound: Outbound, rbac: Authorizer, metrics: AuthorizationMetrics) -> None:
         self._outbound = outbound
         self._metrics = metrics
+        self._clients: list[OutboundClient] = []
+        self._replaced: list[OutboundClient] = []
+        """The clients of the authorizers before: decisions that are being made may still use them."""
         self._others = {"RBAC": rbac, "AlwaysAllow": ALWAYS_ALLOW, "AlwaysDeny": ALWAYS_DENY}
 
     def of_modes(self, options: AuthorizationOptions) -> list[NamedAuthorizer]:
@@ -65,7 +69,23 @@ class _Maker:
         return [self._named(entry, _WEBHOOK_FLAG) for entry in entries]
 
     def of_file(self, path: Path) -> list[NamedAuthorizer]:
-        """Return the authorizers of ``--authorization-config``. Raises ConfigurationError."""
+        """Return the authorizers of ``--authorization-config``, in place of those before. Raises ConfigurationError."""
+        before, self._clients = self._clients, []
+        try:
+            made = self._read(path)
+        except ConfigurationError:
+            unused, self._clients = self._clients, before
+            self._retire(unused)
+            raise
+        self._retire(self._replaced)
+        self._replaced = before
+        return made
+
+    def _retire(self, clients: Sequence[OutboundClient]) -> None:
+        for client in clients:
+            self._outbound.retire(client)
+
+    def _read(self, path: Path) -> list[NamedAuthorizer]:
         from kcp.auth.authorization.webhook import configuration
         from kcp.schema.configuration_files import ConfigurationFileError
 
@@ -93,6 +113,7 @@ class _Maker:
             client = WebhookClient.from_kubeconfig(self._outbound, webhook.kubeconfig, described)
         except DestinationError as error:
             raise ConfigurationError(str(error)) from error
+        self._clients.append(client.client)
         return WebhookAuthorizer(client, webhook.options, webhook.conditions, self._metrics)
 
 
