@@ -25,6 +25,7 @@ BROKEN: Final = (OSError, EOFError, TimeoutError, asyncio.IncompleteReadError, a
 RESOURCES: Final = ("configmaps", "secrets")
 NAMESPACES: Final = ("default", "kube-public")
 COLOURS: Final = ("red", "blue")
+_IN_EVERY_NAMESPACE: Final = "kube-root-ca.crt"
 _KINDS: Final = {"configmaps": "ConfigMap", "secrets": "Secret"}
 _STEP: Final = "histories/step"
 _KEPT: Final = "histories/kept"
@@ -209,7 +210,8 @@ def _shown(selection: model.Selection, content: dict[str, Any]) -> tuple[dict[mo
         assert selection.namespace is not None
         key = model.Key(selection.resource, selection.cluster, selection.namespace, selection.name)
         return {key: version_of(content)}, 0
-    versions = {_key(selection, item): version_of(item) for item in content["items"]}
+    written = (item for item in content["items"] if item["metadata"]["name"] != _IN_EVERY_NAMESPACE)
+    versions = {_key(selection, item): version_of(item) for item in written}
     return versions, int(content["metadata"]["resourceVersion"])
 
 

@@ -22,7 +22,9 @@ NAMES = [f"c{number}" for number in range(10)]
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """A server that retains history for a second."""
     root = tmp_path_factory.mktemp("forgetful")
-    with Server(root_directory=root, in_process=False, arguments=["--history-retention", "1s"]) as running:
+    with Server(
+        root_directory=root, in_process=False, arguments=["--history-retention", "1s", "--publish-root-ca=false"]
+    ) as running:
         yield running
 
 

@@ -12,7 +12,16 @@ import pytest
 from devtools.etcd import MISSING, binary
 from kcp.store.sqlite.tables import RESTORED_SKIP
 from kcp.testing import Server
-from tests.operations.test_export_import import MAPS, ask, is_gone, make_objects, newest, objects, stored
+from tests.operations.test_export_import import (
+    MAPS,
+    OWN_MAPS_ONLY,
+    ask,
+    is_gone,
+    make_objects,
+    newest,
+    objects,
+    stored,
+)
 from tests.store.etcd.secured import SecuredEtcd
 from tests.support.commands import kcp
 from tests.support.objects import config_map
@@ -60,13 +69,13 @@ async def test_a_log_goes_into_etcd_and_back(tmp_path: Path, place: Place) -> No
     everything, again, one = (tmp_path / name for name in ("everything.jsonl.gz", "again.jsonl.gz", "one.jsonl"))
     for folder in (first, second):
         folder.mkdir()
-    with Server(root_directory=first) as server:
+    with Server(root_directory=first, arguments=OWN_MAPS_ONLY) as server:
         await make_objects(server)
         await make_objects(server, "team-a")
         before = {cluster: await objects(server, cluster) for cluster in ("root", "team-a")}
         await done("store", "export", "--root-directory", first, everything)
     assert "imported" in await done("store", "import", *place.flags, everything)
-    with Server(root_directory=first, arguments=place.flags) as server:
+    with Server(root_directory=first, arguments=[*OWN_MAPS_ONLY, *place.flags]) as server:
         assert {cluster: await objects(server, cluster) for cluster in before} == before
         assert "0 violations" in await done("store", "check", "--root-directory", first, *place.flags)
         await done("store", "export", *place.flags, again)
@@ -81,7 +90,7 @@ async def test_a_log_goes_into_etcd_and_back(tmp_path: Path, place: Place) -> No
     await done("store", "import", "--root-directory", second, again)
     await done("store", "import", "--root-directory", second, "--logical-cluster", "team-c", one)
     assert "0 violations" in await done("store", "check", "--root-directory", second)
-    with Server(root_directory=second) as server:
+    with Server(root_directory=second, arguments=OWN_MAPS_ONLY) as server:
         assert {cluster: await objects(server, cluster) for cluster in before} == before
         assert stored(await objects(server, "team-c")) == stored(before["team-a"])
         assert await newest(server) > seen
@@ -91,7 +100,7 @@ async def test_a_log_goes_into_etcd_and_back(tmp_path: Path, place: Place) -> No
 async def test_a_snapshot_is_saved_and_put_back(tmp_path: Path, place: Place) -> None:
     copy = tmp_path / "copy.jsonl.gz"
     (tmp_path / "root").mkdir()
-    with Server(root_directory=tmp_path / "root", arguments=place.flags) as server:
+    with Server(root_directory=tmp_path / "root", arguments=[*OWN_MAPS_ONLY, *place.flags]) as server:
         await make_objects(server)
         before = await objects(server)
         said = await done("snapshot", "save", *place.flags, copy)
@@ -103,7 +112,7 @@ async def test_a_snapshot_is_saved_and_put_back(tmp_path: Path, place: Place) ->
     refused = await kcp("snapshot", "restore", *place.flags, copy)
     assert (refused.exit_code, "there is a log below /kcp/ in etcd already" in refused.output) == (1, True)
     assert "start the servers" in await done("snapshot", "restore", "--replace", *place.flags, copy)
-    with Server(root_directory=tmp_path / "root", arguments=place.flags) as server:
+    with Server(root_directory=tmp_path / "root", arguments=[*OWN_MAPS_ONLY, *place.flags]) as server:
         assert await objects(server) == before
         assert await newest(server) > int(saved_at) + RESTORED_SKIP
         assert await is_gone(server, MAPS, seen)
@@ -159,7 +168,7 @@ def refusals(place: Place, folder: Path) -> Iterator[tuple[list[str], str]]:
 
 
 async def test_refused_credentials_are_one_line_that_names_the_flag(tmp_path: Path, place: Place) -> None:
-    with Server(root_directory=tmp_path) as server:
+    with Server(root_directory=tmp_path, arguments=OWN_MAPS_ONLY) as server:
         await make_objects(server)
         await done("store", "export", "--root-directory", tmp_path, tmp_path / "file.jsonl")
     for flags, message in refusals(place, tmp_path):

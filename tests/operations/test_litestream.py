@@ -117,7 +117,7 @@ async def test_nothing_that_litestream_has_copied_is_lost_with_the_disk(tmp_path
         file.unlink()
     assert restore(litestream, tmp_path) is not None
     assert "start the server" in await done(commands("Litestream", "kcp snapshot restore")[0], tmp_path)
-    with Server(root_directory=root, in_process=False) as third:
+    with Server(root_directory=root, in_process=False, arguments=["--publish-root-ca=false"]) as third:
         found = await listed(third, MAPS)
         assert {item["metadata"]["name"] for item in found["items"]} - {"perhaps-lost"} == written
         assert int(found["metadata"]["resourceVersion"]) > seen
