@@ -24,13 +24,17 @@ def test_a_certificate_is_requested_approved_and_used(kubectl: Kubectl) -> None:
     assert "Approved,Issued" in kubectl("get", "csr", name)
     (kubectl.home / "joe.crt").write_bytes(issued)
     (kubectl.home / "joe.key").write_bytes(applicant.private_key)
-    files = (f"--client-certificate={kubectl.home}/joe.crt", f"--client-key={kubectl.home}/joe.key", "--embed-certs")
-    kubectl("config", "set-credentials", "joe", *files)
-    cluster = kubectl("config", "view", "--minify", "-o", "jsonpath={.contexts[0].context.cluster}")
-    kubectl("config", "set-context", "as-joe", f"--cluster={cluster}", "--user=joe")
-    shown = kubectl.fails("--context", "as-joe", "get", "configmaps")
-    assert 'configmaps is forbidden: User "joe" cannot list resource "configmaps"' in shown
-    if not kubectl.old:
+    if not kubectl.old:  # Debian's 1.20 ends with a fault of Go's when it writes a kubeconfig
+        files = (
+            f"--client-certificate={kubectl.home}/joe.crt",
+            f"--client-key={kubectl.home}/joe.key",
+            "--embed-certs",
+        )
+        kubectl("config", "set-credentials", "joe", *files)
+        cluster = kubectl("config", "view", "--minify", "-o", "jsonpath={.contexts[0].context.cluster}")
+        kubectl("config", "set-context", "as-joe", f"--cluster={cluster}", "--user=joe")
+        shown = kubectl.fails("--context", "as-joe", "get", "configmaps")
+        assert 'configmaps is forbidden: User "joe" cannot list resource "configmaps"' in shown
         who = json.loads(kubectl("--context", "as-joe", "auth", "whoami", "-o", "json"))
         assert who["status"]["userInfo"]["groups"] == ["devs", "system:authenticated"]
     kubectl("delete", "csr", name)

@@ -14,7 +14,7 @@ from kcp.auth import certificates
 from kcp.testing import Server
 from tests.support.clients import Address, Connection
 
-MAY_ALL = {"/healthz", "/livez", "/livez/ping", "/readyz", "/readyz?verbose", "/version"}
+MAY_ALL = {"/healthz", "/livez", "/readyz", "/readyz?verbose", "/version"}
 MAY_NAMED = {
     "/api",
     "/api/v1",
@@ -24,7 +24,7 @@ MAY_NAMED = {
     "/openapi/v2",
     "/openapi/v3",
 }
-MAY_NONE = {"/metrics", "/", "/nothing", "/debug/pprof", "/logs"}
+MAY_NONE = {"/livez/ping", "/metrics", "/", "/nothing", "/debug/pprof", "/logs"}
 REVIEWS = {"selfsubjectreviews", "selfsubjectaccessreviews", "selfsubjectrulesreviews"}
 
 
