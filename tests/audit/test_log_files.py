@@ -9,7 +9,6 @@ import os
 import resource
 import signal
 import subprocess
-import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -243,7 +242,6 @@ def test_large_events_are_truncated(tmp_path: Path) -> None:
         assert complete["objectRef"]["name"] == "large"
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="logrotate")
 def test_a_server_goes_on_in_a_new_file_after_its_log_was_moved(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

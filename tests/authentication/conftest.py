@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,16 +17,8 @@ from kcp.auth.users import User
 from kcp.logical_clusters import DEFAULT
 from kcp.outbound.owner import Outbound
 from tests.support.oidc_issuer import Issuer, configuration_file
+from tests.support.outbound_requests import closed_at_the_end
 from tests.support.running_coroutines import Enter
-
-
-@contextlib.asynccontextmanager
-async def closed_at_the_end() -> AsyncIterator[Outbound]:
-    made = Outbound()
-    try:
-        yield made
-    finally:
-        await made.close()
 
 
 @pytest.fixture
