@@ -163,6 +163,24 @@ async def test_watchers_and_followers_get_plain_values_of_history_and_now(tmp_pa
         assert values == [(VALUE, None), (b"{}", VALUE)]
 
 
+async def test_a_function_that_decodes_events_gets_plain_values(tmp_path: Path) -> None:
+    seen: list[bytes] = []
+
+    def decode(event: Event) -> Event:
+        assert event.record is not None
+        seen.append(event.record.value)
+        return event
+
+    async with encrypted(tmp_path / "kcp.db", Keys(KEY)) as (store, _):
+        store.decode_events(decode)
+        watch = store.watch(SECRETS, store.revision)
+        await store.write([Change(secret("a"), VALUE)])
+        (event,) = await watch.next(timeout=PATIENCE)
+        assert event.record is not None
+        assert event.record.value == VALUE
+        assert VALUE in seen
+
+
 async def test_a_search_decrypts_in_slices_between_which_others_run(tmp_path: Path) -> None:
     async with encrypted(tmp_path / "kcp.db", Keys(KEY)) as (store, _):
         for start in range(0, 3000, 1000):
