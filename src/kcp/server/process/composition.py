@@ -237,7 +237,7 @@ def _default_mounts(catalog: Catalog, health: Health, metrics: Metrics, server_a
 
 
 def _token_mounts(issuer: TokenIssuer, configuration: Configuration, server_address: str) -> Sequence[Mount]:
-    keys_url = configuration.service_account_jwks_uri or f"https://{server_address}{KEYS_PATH}"
+    keys_url = configuration.service_accounts.jwks_uri or f"https://{server_address}{KEYS_PATH}"
     return (*openid_mounts(issuer, keys_url), service_account_keys_mount(issuer.key_ring))
 
 
