@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Final, Protocol
 
-from kcp.controllers.account_secrets import TokenSecretController
 from kcp.controllers.cluster_roles import ClusterRoleAggregation
 from kcp.controllers.definitions import DefinitionController
 from kcp.controllers.garbage_collection import GarbageCollector
@@ -29,10 +28,9 @@ CONTROLLERS: Final[tuple[ControllerFactory, ...]] = (
     DefinitionController,
     NamespaceController,
     GarbageCollector,
-    TokenSecretController,
     ClusterRoleAggregation,
 )
-"""The controllers of every server, in the order in which they start."""
+"""The controllers of every server that need nothing but its registry, in the order in which they start."""
 
 
 class Manager:
