@@ -62,18 +62,26 @@ class Composition:
     audit_trail: AuditTrail | None
 
     async def start_controllers(self) -> None:
-        """Start each controller; return when all have read the present state."""
+        """Start each controller; return when all have read the present state. If one cannot start, all are stopped."""
         tasks.WATCH.set(self._watch_controller)
-        for controller in self.controllers:
-            await self._watch_controller(controller.start(), f"start of {type(controller).__name__}")
+        for started, controller in enumerate(self.controllers):
+            try:
+                await self._watch_controller(controller.start(), f"start of {type(controller).__name__}")
+            except BaseException:
+                await _stop(self.controllers[: started + 1])
+                raise
 
     async def _watch_controller(self, work: Coroutine[Any, Any, None], name: str) -> None:
         await self.watchdog.watch(work, (CONTROLLER, name))
 
     async def stop_controllers(self) -> None:
         """Stop each controller, the last started first."""
-        for controller in reversed(self.controllers):
-            await controller.stop()
+        await _stop(self.controllers)
+
+
+async def _stop(controllers: Sequence[Controller]) -> None:
+    for controller in reversed(controllers):
+        await controller.stop()
 
 
 async def compose(
