@@ -19,8 +19,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 from kcp.server.process import listening, requirements, sockets
 from kcp.server.process.allocator import return_large_allocations
-from kcp.server.process.configuration import Configuration, ConfigurationError
+from kcp.server.process.configuration import Configuration
 from kcp.server.process.cyclic_garbage import CyclicGarbage
+from kcp.server.process.errors import ConfigurationError
 from kcp.server.process.reloading import ReloadedFiles
 
 if TYPE_CHECKING:
