@@ -442,14 +442,16 @@ class Hub:
         return passed
 
     def _notify_followers(self, events: Sequence[Event]) -> None:
-        by_resource: dict[str | None, list[Event]] = {}
+        followers = self._followers
+        by_resource: dict[str | None, Sequence[Event]] = {}
         for event in events:
-            if event.key.resource in self._followers:
-                by_resource.setdefault(event.key.resource, []).append(event)
-        if None in self._followers:
-            by_resource[None] = list(events)
+            resource = event.key.resource
+            if resource in followers:
+                by_resource[resource] = (*by_resource.get(resource, ()), event)
+        if None in followers:
+            by_resource[None] = events
         for resource, batch in by_resource.items():
-            for callback in list(self._followers[resource]):
+            for callback in tuple(followers[resource]):
                 try:
                     callback(batch)
                 except Exception:
