@@ -450,13 +450,13 @@ class Hub:
                 by_resource[resource] = (*by_resource.get(resource, ()), event)
         if None in followers:
             by_resource[None] = events
-        for resource, batch in by_resource.items():
-            for callback in tuple(followers[resource]):
+        for followed, batch in by_resource.items():
+            for callback in tuple(followers[followed]):
                 try:
                     callback(batch)
                 except Exception:
                     # a follower's error must not keep the writers of the batch from their results
-                    logger.exception("a follower of %s failed", resource or "the log")
+                    logger.exception("a follower of %s failed", followed or "the log")
 
     def close(self) -> None:
         """End every subscription, after delivering what was published."""
