@@ -22,6 +22,7 @@ from kcp.auth.authentication.bearer_tokens import token_of
 from kcp.auth.authentication.union import UnionAuthenticator
 from kcp.auth.authorization.authorizer import Authorizer, Decision, decided, forbidden
 from kcp.auth.authorization.impersonation import impersonated
+from kcp.auth.users import User
 from kcp.logical_clusters import LogicalClusterName
 from kcp.registry.verbs.source import DamagedObjectError
 from kcp.server.observability.metrics import Metrics
@@ -138,7 +139,8 @@ class Application:
 
     async def _run_steps(self, exchange: Exchange) -> None:
         info = self._read(exchange)
-        exchange.user = await self._authenticator.authenticate(exchange)
+        user = self._authenticator.authenticate(exchange)
+        exchange.user = user if isinstance(user, User) else await user
         trail = self._audit.trail
         if trail is not None:
             recorded = self._audit.begin(exchange, trail)
@@ -146,7 +148,7 @@ class Application:
                 exchange.audit = None
                 raise trail.reject()
         audited = exchange.audit
-        if b" ".join(exchange.headers).find(b"impersonate-") >= 0:  # `in` raises and catches an exception
+        if exchange.may_impersonate:
             asking = exchange.user
             exchange.user = await impersonated(exchange.raw_headers, asking, info, self._authorizer)
             if exchange.user is not asking:
