@@ -27,7 +27,9 @@ def helm() -> Path:
     """Return the path of Helm 4: from the chosen folder, else from PATH."""
     found = None if os.environ.get(CHOSEN) else shutil.which("helm")
     if found is not None:
-        shown = subprocess.run([found, "version", "--template={{.Version}}"], capture_output=True, text=True, check=False)
+        shown = subprocess.run(
+            [found, "version", "--template={{.Version}}"], capture_output=True, text=True, check=False
+        )
         if shown.stdout.startswith("v4"):
             return Path(found)
     return go_program("helm")

@@ -64,6 +64,7 @@ def test_an_operator_works_with_the_generated_roles(team: Team, pod: Pod, tmp_pa
         wait_until(lambda: "Assembled" in {each["reason"] for each in team.read(events)["items"]}, "it records events")
         assert team.read(team.path("leases", "widgets.example.com", COORDINATION))["spec"]["holderIdentity"]
 
+        wait_until(lambda: "Serving metrics server" in log.read_text(), "the operator serves metrics")
         assert scrape(port, team.tenant.token("bot", "team")) == 403
         assert scrape(port, team.tenant.token("scraper", "team")) == 200
 
