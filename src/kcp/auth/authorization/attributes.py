@@ -24,3 +24,9 @@ class AuthorizationAttributes:
     namespace: str = ""
     name: str = ""
     path: str = ""
+
+
+class DelegatedAttributes(AuthorizationAttributes):
+    """What another server was asked for, which has this one decide, with a SubjectAccessReview. Its paths are not those of this server."""
+
+    __slots__ = ()
