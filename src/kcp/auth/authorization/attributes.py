@@ -27,6 +27,6 @@ class AuthorizationAttributes:
 
 
 class DelegatedAttributes(AuthorizationAttributes):
-    """What another server was asked for, which has this one decide, with a SubjectAccessReview. Its paths are not those of this server."""
+    """A request to another server, which has this one decide by a SubjectAccessReview; its paths are not this server's."""
 
     __slots__ = ()
