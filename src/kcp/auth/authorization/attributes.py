@@ -24,3 +24,9 @@ class AuthorizationAttributes:
     namespace: str = ""
     name: str = ""
     path: str = ""
+
+
+class DelegatedAttributes(AuthorizationAttributes):
+    """A request to another server, which has this one decide by a SubjectAccessReview; its paths are not this server's."""
+
+    __slots__ = ()
