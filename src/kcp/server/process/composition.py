@@ -159,6 +159,7 @@ async def _registry_of(
         event_lifetime=int(configuration.event_ttl),
     )
     issuer.objects.read_from(registry)
+    environment.assignments.read_from(registry)
     return registry
 
 
