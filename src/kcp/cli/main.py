@@ -20,6 +20,7 @@ _COMMANDS: Final = {
     "crd-puller": "kcp.cli.crd_puller",
     "api-importer": "kcp.cli.api_importer",
     "api-negotiation": "kcp.cli.api_negotiation",
+    "syncer": "kcp.cli.syncer",
     "completion": "kcp.cli.completion",
 }
 """Each command's module, which has a command of the same name with ``_`` for ``-``."""

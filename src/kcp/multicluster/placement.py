@@ -98,6 +98,11 @@ def finalizer(cluster: str) -> str:
     return FINALIZER_PREFIX + shorten(f"syncer-{cluster}", _QUALIFIED_NAME)
 
 
+def held_label(cluster: str) -> str:
+    """Return the label of objects upstream that have the finalizer of a cluster, by which the syncer finds them."""
+    return f"syncer.{GROUP}/{cluster}"
+
+
 def downstream_namespace(logical_cluster_uid: str, cluster_uid: str, namespace: str) -> str:
     """Return the name of the namespace on a cluster for a namespace of a logical cluster."""
     return f"kcp-{_hash(json.dumps([logical_cluster_uid, cluster_uid, namespace]))}"
