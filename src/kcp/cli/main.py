@@ -22,6 +22,7 @@ _COMMANDS: Final = {
     "api-negotiation": "kcp.cli.api_negotiation",
     "cluster": "kcp.cli.cluster",
     "cluster-controller": "kcp.cli.cluster_controller",
+    "syncer": "kcp.cli.syncer",
     "completion": "kcp.cli.completion",
 }
 """Each command's module, which has a command of the same name with ``_`` for ``-``."""
