@@ -23,12 +23,12 @@ class RequestContext:
 
     user: User
     cluster: LogicalClusterName
-    field_manager: str = ""
-    dry_run: bool = False
-    field_validation: str = WARN
     warnings: list[str] = field(default_factory=list)
     body_size: int = 0
     """Bytes of the request's body: work on a large one leaves the event loop."""
+    field_manager: str = ""
+    dry_run: bool = False
+    field_validation: str = WARN
     restriction: WriteRestriction | None = None
     """What the user may change, where the permission for the request is limited."""
     _warned: set[str] | None = None
