@@ -15,7 +15,7 @@ from kcp.outbound.owner import Outbound
 from kcp.server.observability.metrics import Metrics
 from kcp.server.process.authorization import configured_authorizers
 from kcp.server.process.authorization_options import AuthorizationOptions
-from kcp.server.process.configuration import ConfigurationError
+from kcp.server.process.errors import ConfigurationError
 from kcp.server.process.reloading import ReloadedFiles
 from kcp.store.sqlite.store import open_store
 from tests.authorization.test_configuration import RBAC, content, webhook

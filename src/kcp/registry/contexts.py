@@ -22,12 +22,12 @@ class RequestContext:
 
     user: User
     cluster: LogicalClusterName
-    field_manager: str = ""
-    dry_run: bool = False
-    field_validation: str = WARN
     warnings: list[str] = field(default_factory=list)
     body_size: int = 0
     """Bytes of the request's body: work on a large one leaves the event loop."""
+    field_manager: str = ""
+    dry_run: bool = False
+    field_validation: str = WARN
     _warned: set[str] | None = None
 
     def warn(self, text: str) -> None:

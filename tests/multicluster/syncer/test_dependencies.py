@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 from kcp.api.kinds import GroupResource
 from kcp.multicluster.placement import CLUSTER_LABEL, held_label
@@ -59,13 +60,14 @@ def test_a_pod_names_what_it_mounts_and_reads() -> None:
 
 def test_a_malformed_workload_names_nothing() -> None:
     rules = kinds().of(GroupResource("apps", "deployments"))
-    for spec in (
+    malformed: tuple[Any, ...] = (
         None,
         7,
         [],
         {"template": []},
         {"template": {"spec": {"volumes": {}, "containers": [None, 3, {"env": 1}]}}},
-    ):
+    )
+    for spec in malformed:
         assert list(references_of({"spec": spec}, rules)) == []
 
 

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Final
 from kcp.auth.authorization.authorizer import Authorizer
 from kcp.auth.authorization.constant import ALWAYS_ALLOW, ALWAYS_DENY
 from kcp.auth.authorization.rbac.authorizer import RBACAuthorizer
+from kcp.server.process import flag_files
 from kcp.server.process.authorization_options import AuthorizationOptions
-from kcp.server.process.configuration import ConfigurationError
+from kcp.server.process.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from kcp.auth.authorization.chain import NamedAuthorizer
@@ -87,14 +88,8 @@ class _Maker:
 
     def _read(self, path: Path) -> list[NamedAuthorizer]:
         from kcp.auth.authorization.webhook import configuration
-        from kcp.schema.configuration_files import ConfigurationFileError
 
-        try:
-            entries = configuration.read(path.read_bytes())
-        except OSError as error:
-            raise ConfigurationError(f"{_CONFIG_FLAG}: cannot read {path}: {error.strerror}") from error
-        except ConfigurationFileError as error:
-            raise ConfigurationError(f"{_CONFIG_FLAG}: {path}: {error}") from error
+        entries = flag_files.read(_CONFIG_FLAG, path, configuration.read)
         return [self._named(entry, f'{_CONFIG_FLAG}: authorizer "{entry.name}"') for entry in entries]
 
     def _named(self, entry: AuthorizerEntry, described: str) -> NamedAuthorizer:

@@ -49,7 +49,7 @@ async def open_environment(
     configuration: Configuration, identity: Identity, store: Store, files: ReloadedFiles, outbound: Outbound
 ) -> Environment:
     """Open what the parts are made from. Raises ConfigurationError, StoreUnavailableError."""
-    accounts = await open_service_accounts(configuration, store, files)
+    accounts = await open_service_accounts(configuration.service_accounts, store, files)
     names = accounts.issuer.options
     other = OtherAuthentication(configuration, outbound, names.api_audiences, names.issuers)
     other.add_to(files)
