@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 
 from kcp.client import Client, load_configuration
-from kcp.multicluster.placement import CLUSTERS, LOCATOR_ANNOTATION, MARK_LABEL, SYNC_ERROR_ANNOTATION
+from kcp.multicluster.placement import CLUSTERS, LOCATOR_ANNOTATION, MARK_LABEL
 from kcp.multicluster.syncer import IdentityError, Syncer
 from kcp.testing import Server
 from tests.multicluster.syncer.conftest import Test
@@ -22,17 +22,15 @@ from tests.multicluster.syncer.world import (
     World,
     assigned,
     deployment,
+    having,
     prepare,
+    problem_of,
     register,
     two_sides,
 )
 from tests.support.waiting import eventually
 
 Run = Callable[[Test], None]
-
-
-def problem(found: Object) -> str:
-    return str((found["metadata"].get("annotations") or {}).get(SYNC_ERROR_ANNOTATION, ""))
 
 
 def test_an_object_in_the_place_of_a_copy_is_left_alone_and_reported(run: Run) -> None:
@@ -44,8 +42,8 @@ def test_an_object_in_the_place_of_a_copy_is_left_alone_and_reported(run: Run) -
             there = world.down.client.resource(CONFIG_MAPS, world.there)
             local = await there.create({"metadata": {"name": "settings"}, "data": {"color": "local"}})
             await config_maps.create(assigned("settings", data={"color": "red"}))
-            found = await world.up.becomes(CONFIG_MAPS, "shop", "settings", problem)
-            assert problem(found).startswith("NotManaged: the cluster has configmaps")
+            found = await world.up.becomes(CONFIG_MAPS, "shop", "settings", problem_of)
+            assert problem_of(found).startswith("NotManaged: the cluster has configmaps")
             assert await there.get("settings") == local
 
             async def event() -> list[Object]:
@@ -57,7 +55,7 @@ def test_an_object_in_the_place_of_a_copy_is_left_alone_and_reported(run: Run) -
             await world.down.becomes(
                 CONFIG_MAPS, world.there, "settings", lambda found: found["data"]["color"] == "red"
             )
-            await world.up.becomes(CONFIG_MAPS, "shop", "settings", lambda found: not problem(found))
+            await world.up.becomes(CONFIG_MAPS, "shop", "settings", lambda found: not problem_of(found))
 
     run(test)
 
@@ -67,8 +65,8 @@ def test_a_namespace_of_somebody_else_is_not_used(run: Run) -> None:
         await world.down.namespace(world.there)
         async with world.syncing():
             await world.up.client.resource(CONFIG_MAPS, "shop").create(assigned("settings"))
-            found = await world.up.becomes(CONFIG_MAPS, "shop", "settings", problem)
-            assert problem(found).startswith("NamespaceConflict: ")
+            found = await world.up.becomes(CONFIG_MAPS, "shop", "settings", problem_of)
+            assert problem_of(found).startswith("NamespaceConflict: ")
             assert await world.copies(CONFIG_MAPS) == []
             await world.up.client.resource(CONFIG_MAPS, "shop").delete("settings")
             await world.up.vanishes(CONFIG_MAPS, "shop", "settings")
@@ -135,9 +133,7 @@ def test_two_tenants_share_a_cluster(kcp_server: Server) -> None:
                     await world.up.client.resource(CONFIG_MAPS, "shop").create(body)
                     await world.up.client.resource(DEPLOYMENTS, "shop").create(deployment())
                     await world.down.becomes(DEPLOYMENTS, world.there, "web")
-                    await world.down.becomes(
-                        CONFIG_MAPS, world.there, "settings", lambda found, color=color: found["data"]["color"] == color
-                    )
+                    await world.down.becomes(CONFIG_MAPS, world.there, "settings", having(color, "data", "color"))
                 assert first.there != second.there
                 await first.down.write_status(DEPLOYMENTS, first.there, "web", {"replicas": 1})
                 await second.down.write_status(DEPLOYMENTS, second.there, "web", {"replicas": 2})
@@ -146,7 +142,7 @@ def test_two_tenants_share_a_cluster(kcp_server: Server) -> None:
                         DEPLOYMENTS,
                         "shop",
                         "web",
-                        lambda found, replicas=replicas: found.get("status") == {"replicas": replicas},
+                        having({"replicas": replicas}, "status"),
                     )
                 await first.up.client.resource(DEPLOYMENTS, "shop").delete("web")
                 await first.down.vanishes(DEPLOYMENTS, first.there, "web")

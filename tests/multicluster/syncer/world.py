@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 from kcp.client import APIResource, Client, ClientConfiguration, NotFoundError, load_configuration
-from kcp.multicluster.placement import CLUSTERS, MARK_LABEL
+from kcp.multicluster.placement import CLUSTERS, MARK_LABEL, SYNC_ERROR_ANNOTATION
 from kcp.multicluster.syncer import Syncer, SyncerSettings
 from kcp.multicluster.syncer.ownership import Identity
 from kcp.multicluster.syncer.upstream import read_identity
@@ -171,3 +171,19 @@ def deployment(name: str = "web", *, pod: Object | None = None, **spec: Any) -> 
     """A Deployment that is assigned to the cluster."""
     template = {"spec": pod or {"containers": [{"name": "web", "image": "nginx"}]}}
     return assigned(name, spec={"replicas": 2, "template": template, **spec})
+
+
+def having(value: Any, *path: str) -> Callable[[Object], bool]:
+    """The condition that a field has a value."""
+
+    def holds(found: Any) -> bool:
+        for name in path:
+            found = found.get(name) if isinstance(found, dict) else None
+        return bool(found == value)
+
+    return holds
+
+
+def problem_of(found: Object) -> str:
+    """The problem that the syncer reports of an object upstream."""
+    return str((found["metadata"].get("annotations") or {}).get(SYNC_ERROR_ANNOTATION, ""))

@@ -18,11 +18,13 @@ logger = logging.getLogger(__name__)
 
 
 def synced_condition(
-    stopped: Mapping[str, Problem], incomplete: Iterable[str], before: Mapping[str, Any] | None
+    stopped: Mapping[str, Problem], incomplete: Iterable[str], before: Mapping[str, Any] | None, *, chosen: bool = True
 ) -> dict[str, Any]:
-    """Return the condition ``Synced`` of a Cluster; ``before`` is the present one."""
+    """Return the condition ``Synced`` of a Cluster. ``before`` is the present one; ``chosen``: the resources are known."""
     waiting = sorted(incomplete)
-    if stopped:
+    if not chosen:
+        status, reason, message = "False", "Synchronizing", "the resources of both sides are not discovered yet"
+    elif stopped:
         status, reason = "False", "ResourcesNotSynced"
         message = "; ".join(f"{name}: {problem}" for name, problem in sorted(stopped.items()))
     elif waiting:

@@ -14,6 +14,7 @@ from kcp.multicluster.syncer import upstream
 from kcp.multicluster.syncer.comparisons import contains, content_digest, digest
 from kcp.multicluster.syncer.decisions import Source, State, Step, decide
 from kcp.multicluster.syncer.downstream import Namespaces, ProblemError, copy_state
+from kcp.multicluster.syncer.metrics import SyncerMetrics
 from kcp.multicluster.syncer.needs import is_needed
 from kcp.multicluster.syncer.ownership import Identity, Key, annotations_of, metadata_of
 from kcp.multicluster.syncer.references import References
@@ -44,6 +45,7 @@ class Shared:
     client: Client
     namespaces: Namespaces
     recorder: EventRecorder
+    metrics: SyncerMetrics
     queue: Callable[[Key], None]
     recheck: Callable[[Key], None]
     """Called with the key of an object that is named and does not exist: it may be created without a sign."""
@@ -239,9 +241,9 @@ class Reconciliation:
             if found is None:
                 raise RetryError(f"{key} has just been deleted")
             self._source, self._is_whole = found, True
-            if self._synced.rules.references:
-                self._shared.refer(key, found)
         assert self._source is not None
+        if self._synced.rules.references and not self._is_assigned():
+            self._shared.refer(self._key, self._source)
         return self._source
 
     def _not_managed(self) -> Problem:
@@ -255,6 +257,7 @@ class Reconciliation:
     async def _delete(self) -> None:
         assert self._copy is not None
         await self._synced.copies.delete(self._copy)
+        self._shared.metrics.deletions.inc()
         if not self._is_assigned():
             self._shared.refer(self._key, None)
 
@@ -273,6 +276,7 @@ class Reconciliation:
         """Write upstream what the cluster says of the object. Raises RetryError if there is a problem."""
         assert self._source is not None
         if problem is not None:
+            self._shared.metrics.problems.inc()
             self._record(problem)
         if self._is_assigned():
             annotations = self._annotations(live or {}, problem)

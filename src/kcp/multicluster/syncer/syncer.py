@@ -105,6 +105,8 @@ class Syncer:
         return (
             self._heartbeat is not None
             and self._heartbeat.is_healthy
+            and self._types is not None
+            and self._types.chosen
             and all(synced.is_complete for synced in types.values())
         )
 
@@ -131,6 +133,7 @@ class Syncer:
                 self._up,
                 Namespaces(self._down, identity, spaces),
                 recorder,
+                self._metrics,
                 self._queue.add,
                 lambda key: self._queue.add_later(key, _RECHECK),
                 lambda namespace: self._cleaning.add_later(namespace, self._settings.clean_delay),
@@ -231,7 +234,7 @@ class Syncer:
         assert self._types is not None
         types = self._shared.types
         incomplete = [str(resource) for resource, synced in types.items() if not synced.is_complete]
-        condition = synced_condition(self._types.stopped, incomplete, self._condition)
+        condition = synced_condition(self._types.stopped, incomplete, self._condition, chosen=self._types.chosen)
         self._condition = condition
         self._metrics.types.set(len(types))
         self._metrics.stopped.set(len(self._types.stopped))

@@ -46,6 +46,8 @@ class TypeSet:
         self._changed = asyncio.Event()
         self._imports: Informer | None = None
         self._waiting: dict[GroupResource, asyncio.Task[None]] = {}
+        self.chosen = False
+        """Whether the resources were chosen once."""
         self.stopped: dict[str, Problem] = {}
         """Why resources are not synced, by name."""
 
@@ -112,6 +114,7 @@ class TypeSet:
             if self.stopped.get(name) != problem:
                 logger.warning("%s: %s is not synced: %s", self._cluster, name, problem)
         self.stopped = stopped
+        self.chosen = True
 
     async def _probe(self, pair: Pair) -> Problem | None:
         """Return why a type cannot be listed on one of the sides: an informer would only try again and again."""

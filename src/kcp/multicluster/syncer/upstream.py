@@ -86,9 +86,9 @@ def is_held(api_object: Mapping[str, Any], cluster: str) -> bool:
 
 
 def is_wholly_held(api_object: Mapping[str, Any], cluster: str) -> bool:
-    """Return whether an object has the label of a cluster's syncer, and the finalizer if it is assigned to the cluster."""
+    """Return whether an object has the label of a cluster's syncer, and the finalizer just if it is assigned to the cluster."""
     has_finalizer, has_label = _held_by(api_object, cluster)
-    return has_label and (has_finalizer or not is_assigned(api_object, cluster))
+    return has_label and has_finalizer == is_assigned(api_object, cluster)
 
 
 def _held_by(api_object: Mapping[str, Any], cluster: str) -> tuple[bool, bool]:
@@ -111,7 +111,7 @@ def metadata_patch(
     meta = metadata_of(found)
     finalizers, own, label = list(meta.get("finalizers") or ()), finalizer(cluster), held_label(cluster)
     has_finalizer, has_label = _held_by(found, cluster)
-    finalize = held and (has_finalizer or (is_assigned(found, cluster) and not meta.get("deletionTimestamp")))
+    finalize = held and is_assigned(found, cluster) and (has_finalizer or not meta.get("deletionTimestamp"))
     patch: Object = {}
     if finalize != has_finalizer:
         patch["finalizers"] = [*finalizers, own] if finalize else [each for each in finalizers if each != own]
