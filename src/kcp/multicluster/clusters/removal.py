@@ -15,7 +15,7 @@ from kcp.multicluster.clusters.records import ClusterRecord
 from kcp.multicluster.clusters.releasing import release_objects
 from kcp.multicluster.clusters.sessions import Session
 from kcp.multicluster.negotiation import remove_imports
-from kcp.multicluster.placement import CLUSTERS, IDENTITY_NAMESPACE, finalizer
+from kcp.multicluster.placement import CLUSTERS, IDENTITY_NAMESPACE
 from kcp.schema.raw_schemas import text
 
 
@@ -37,7 +37,7 @@ class Removal:
             if progress:
                 return progress
         await accounts.remove(upstream, record.name)
-        await release_objects(upstream, finalizer(record.name))
+        await release_objects(upstream, record.name)
         await remove_imports(upstream, record.name)
         await _delete_kubeconfigs(upstream, record.name)
         await _remove_finalizer(upstream, record)
