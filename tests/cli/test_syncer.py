@@ -30,8 +30,8 @@ from tests.support.waiting import PATIENCE, eventually
         (("--cluster", "east", "--from-kubeconfig", "/no/such/file"), "/no/such/file: there is no such kubeconfig"),
         (("--cluster", "east", "--from-kubeconfig", "f", "--heartbeat-interval", "0s"), "must be longer than 0 s"),
         (
-            ("--cluster", "east", "--from-kubeconfig", "f", "--monitoring-bind-address", "8080"),
-            '--monitoring-bind-address "8080" is not HOST:PORT, such as 127.0.0.1:8080',
+            ("--cluster", "east", "--from-kubeconfig", "f", "--listen", "8080"),
+            '--listen "8080" is not HOST:PORT, such as 127.0.0.1:8080',
         ),
     ],
 )
@@ -60,7 +60,7 @@ def test_without_a_cluster_the_exit_code_is_3(kcp_server: Server) -> None:
 def syncer(source: LogicalCluster, target: LogicalCluster) -> Iterator[tuple[subprocess.Popen[str], str]]:
     """A running syncer, and the address of its metrics."""
     files = ["--from-kubeconfig", str(source.kubeconfig), "--to-kubeconfig", str(target.kubeconfig)]
-    options = ["--cluster", CLUSTER, "--monitoring-bind-address", "127.0.0.1:0", "--heartbeat-interval", "1s"]
+    options = ["--cluster", CLUSTER, "--listen", "127.0.0.1:0", "--heartbeat-interval", "1s"]
     command = [sys.executable, "-m", "kcp", "syncer", *files, *options]
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
     try:

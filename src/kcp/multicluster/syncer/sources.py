@@ -133,6 +133,11 @@ class SharedSources:
         """Return the source of a Cluster's syncer."""
         return _SharedSource(self, logical_cluster, cluster)
 
+    @property
+    def watched(self) -> list[APIResource]:
+        """The resources that are watched."""
+        return [resource for resource, _ in self._shared]
+
     def watch(self, resource: APIResource, *, metadata_only: bool) -> _SharedWatch:
         """Return the watch of a resource; it runs as long as it has views."""
         key = resource, metadata_only

@@ -48,13 +48,14 @@ class SyncerSettings:
     """How a syncer works. All times are in seconds.
 
     ``resources`` (``<plural>.<group>``) are synced also without an APIResourceImport. ``last_delay`` is the longest time until an
-    object that the cluster refuses is tried again, ``clean_delay`` the time that an unused namespace stays.
+    object that the cluster refuses is tried again, ``clean_delay`` the time that an unused namespace stays. Both sides are
+    discovered again when imports change, after ``last_delay`` while resources cannot be synced, and after ``discovery_interval``.
     """
 
     resources: tuple[str, ...] = ()
     workers: int = 8
     heartbeat_interval: float = 20.0
-    discovery_interval: float = 60.0
+    discovery_interval: float = 300.0
     clean_delay: float = 30.0
     last_delay: float = 60.0
     events: bool = True
@@ -161,7 +162,7 @@ class Syncer:
             queue.start()
             stack.push_async_callback(queue.stop)
         async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(self._types.run(settings.discovery_interval))
+            tasks.create_task(self._types.run(settings.discovery_interval, settings.last_delay))
             tasks.create_task(self._heartbeat.run(settings.heartbeat_interval))
             tasks.create_task(self._watch_identity())
             if settings.events:
