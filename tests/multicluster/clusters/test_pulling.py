@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Iterator
+from contextlib import AbstractAsyncContextManager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -11,15 +12,15 @@ from typing import Any
 import pytest
 
 from kcp.client import APIResource, Client, ClientConfiguration, NotFoundError, load_configuration
-from kcp.multicluster.clusters import accounts, upstream_of
+from kcp.multicluster.clusters import Mode, Options, accounts, run, upstream_of
 from kcp.multicluster.clusters.api import NAMESPACES, SECRETS, syncer_name
 from kcp.multicluster.clusters.manifests import DEPLOYMENTS, Syncer, Token, Upstream, secret_of
-from kcp.multicluster.clusters.modes.pull import TOKEN_SECONDS, InstalledSyncers, is_valid
+from kcp.multicluster.clusters.modes.pull import TOKEN_SECONDS, is_valid
 from kcp.multicluster.placement import CLUSTER_LABEL, MARK_LABEL
 from kcp.multicluster.syncer import Syncer as RunningSyncer
 from kcp.multicluster.syncer import SyncerSettings
 from kcp.testing import LogicalCluster
-from tests.multicluster.clusters.control_plane import condition_of, controlled, in_background
+from tests.multicluster.clusters.control_plane import ControlPlane, accessed, in_background
 from tests.support.simulated_clusters import SimulatedCluster, simulated_clusters
 from tests.support.waiting import eventually
 
@@ -49,47 +50,77 @@ async def start_pod(downstream: Client, name: str, folder: Path) -> tuple[Client
 async def test_an_installed_syncer_syncs_with_the_permissions_that_it_has(
     east: SimulatedCluster, kcp_cluster: LogicalCluster, tmp_path: Path
 ) -> None:
-    mode = InstalledSyncers("example.com/kcp:1", upstream_of(load_configuration(kcp_cluster.kubeconfig)))
     folder = tmp_path / "mounted"
     folder.mkdir()
     (tmp_path / "downstream.kubeconfig").write_text(east.kubeconfig.read_text())
-    async with (
-        controlled(kcp_cluster, mode, resources=("deployments.apps",), interval=1.0) as plane,
-        east.client() as downstream,
-    ):
-        await plane.register("us-east1", east.kubeconfig.read_text())
-        found = await plane.becomes("us-east1", lambda each: condition_of(each) != {}, "the syncer is installed")
-        uid = found["metadata"]["uid"]
+    async with accessed(kcp_cluster) as plane, east.client() as downstream:
+        created = await plane.register("us-east1", east.kubeconfig.read_text())
+        uid = created["metadata"]["uid"]
         name = f"kcp-syncer-us-east1-{uid[:8]}"
         deployments = downstream.resource(DEPLOYMENTS, name)
-        await eventually(lambda: _available(deployments, name), "the Deployment of the syncer is available", 60)
-        found = await plane.becomes("us-east1", lambda each: "capacity" in each["status"], "the capacity is known")
-        assert found["status"]["capacity"]["cpu"] == "16"
-        up, down = await start_pod(downstream, name, folder)
-        async with Client(up) as upstream, Client(down) as inside:
-            syncer = RunningSyncer(upstream, inside, "us-east1", uid, SyncerSettings(heartbeat_interval=1.0))
-            async with in_background(syncer.run()):
-                await plane.is_ready("us-east1", "True", "SyncerReady")
-                metadata = {"name": "settings", "labels": {CLUSTER_LABEL: "us-east1"}}
-                await plane.client.resource(CONFIG_MAPS).create({"metadata": metadata, "data": {"a": "1"}})
-                await plane.client.resource(CONFIG_MAPS).create({"metadata": {"name": "other"}})
-                (copy,) = await eventually(lambda: _copies(downstream), "the copy is there", 60)
-                assert copy["data"] == {"a": "1"}
-
+        async with installing(kcp_cluster, "example.com/kcp:1"):
+            await eventually(lambda: _available(deployments, name), "the Deployment of the syncer is available", 60)
+            found = await plane.becomes("us-east1", lambda each: "capacity" in each.get("status", {}), "it is known")
+            assert found["status"]["capacity"]["cpu"] == "16"
+            up, down = await start_pod(downstream, name, folder)
+            async with Client(up) as upstream, Client(down) as inside:
+                syncer = RunningSyncer(upstream, inside, "us-east1", uid, SyncerSettings(heartbeat_interval=1.0))
+                async with in_background(syncer.run()):
+                    await plane.is_ready("us-east1", "True", "SyncerReady")
+                    await sync_a_workload(plane, downstream)
         generation = (await deployments.get(name))["metadata"]["generation"]
-        mode._image = "example.com/kcp:2"
-        await eventually(lambda: _has_image(deployments, name, "example.com/kcp:2"), "the Deployment is rolled", 60)
-        assert (await deployments.get(name))["metadata"]["generation"] == generation + 1
-
-        await plane.clusters.delete("us-east1")
-        await plane.vanishes("us-east1")
-        assert await _copies(downstream) == []
-        with pytest.raises(NotFoundError):
-            await downstream.resource(NAMESPACES).get(name)
-        with pytest.raises(NotFoundError):
-            await downstream.resource(accounts.CLUSTER_ROLES).get(name)
+        async with installing(kcp_cluster, "example.com/kcp:2"):
+            await eventually(lambda: _has_image(deployments, name, "example.com/kcp:2"), "it is rolled", 60)
+            assert (await deployments.get(name))["metadata"]["generation"] == generation + 1
+            await plane.clusters.delete("us-east1")
+            await plane.vanishes("us-east1")
+        assert await _copies(downstream, CONFIG_MAPS) == []
+        for resource in (NAMESPACES, accounts.CLUSTER_ROLES):
+            with pytest.raises(NotFoundError):
+                await downstream.resource(resource).get(name)
         with pytest.raises(NotFoundError):
             await plane.client.resource(accounts.SERVICE_ACCOUNTS, "kube-system").get(syncer_name("us-east1"))
+
+
+def installing(cluster: LogicalCluster, image: str) -> AbstractAsyncContextManager[None]:
+    """A cluster controller that installs syncers."""
+    configuration = load_configuration(cluster.kubeconfig)
+    options = Options(
+        mode=Mode.PULL,
+        syncer_image=image,
+        syncer_upstream=upstream_of(configuration),
+        resources=("deployments.apps",),
+        auto_publish=True,
+        leader_elect=False,
+        interval=1.0,
+    )
+    return in_background(run(configuration, options))
+
+
+async def sync_a_workload(plane: ControlPlane, downstream: Client) -> None:
+    """Assign a Deployment that names a Secret: both get to the cluster, and the status comes back."""
+    secret = {"metadata": {"name": "password"}, "stringData": {"a": "b"}}
+    await plane.client.resource(SECRETS).create(secret)
+    container = {"name": "web", "image": "web", "envFrom": [{"secretRef": {"name": "password"}}]}
+    template = {"metadata": {"labels": {"app": "web"}}, "spec": {"containers": [container]}}
+    spec = {"replicas": 2, "selector": {"matchLabels": {"app": "web"}}, "template": template}
+    deployments = plane.client.resource(DEPLOYMENTS)
+    body = {"metadata": {"name": "web", "labels": {CLUSTER_LABEL: "us-east1"}}, "spec": spec}
+
+    async def created() -> bool:
+        try:
+            await deployments.create(body)
+        except NotFoundError:
+            return False
+        return True
+
+    async def ready() -> bool:
+        return (await deployments.get("web")).get("status", {}).get("readyReplicas") == 2
+
+    await eventually(created, "the negotiated API is published", 60)
+    await eventually(ready, "the Deployment runs in the cluster", 60)
+    (copy,) = await _copies(downstream, SECRETS)
+    assert base64.b64decode(copy["data"]["a"]) == b"b"
 
 
 async def _available(deployments: Any, name: str) -> bool:
@@ -104,8 +135,8 @@ async def _has_image(deployments: Any, name: str, image: str) -> bool:
     return bool(container["image"] == image)
 
 
-async def _copies(downstream: Client) -> list[dict[str, Any]]:
-    return (await downstream.resource(CONFIG_MAPS, "").list_all(label_selector=MARK_LABEL)).items
+async def _copies(downstream: Client, resource: APIResource) -> list[dict[str, Any]]:
+    return (await downstream.resource(resource, "").list_all(label_selector=MARK_LABEL)).items
 
 
 def test_a_token_is_renewed_at_the_half_of_its_life() -> None:

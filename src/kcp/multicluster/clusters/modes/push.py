@@ -51,8 +51,9 @@ class _Running:
                     await self._run(self._registration, downstream)
                 self.problem = "the syncer has ended"
             except (ClientError, StatusError, IdentityError) as error:
-                self.problem = f"the syncer has ended: {error}"
-                logger.warning("%s: the syncer has ended, and begins again in %.0f s: %s", key, delay, error)
+                message = self._registration.secrets.described(error)
+                self.problem = f"the syncer has ended: {message}"
+                logger.warning("%s: the syncer has ended, and begins again in %.0f s: %s", key, delay, message)
             except Exception as error:
                 self.problem = f"the syncer has ended with an unexpected error ({type(error).__name__})"
                 logger.exception("%s: the syncer has ended, and begins again in %.0f s", key, delay)
