@@ -8,7 +8,7 @@ import time
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any
 
 from kcp.client import (
     CachedObject,
@@ -36,9 +36,6 @@ from kcp.multicluster.syncer.sources import InformerView, ObjectSource, OwnSourc
 from kcp.multicluster.syncer.synced_types import SyncedType
 from kcp.multicluster.syncer.type_set import TypeSet
 from kcp.multicluster.syncer.upstream import NAMESPACES, IdentityError
-
-_RECHECK: Final = 10.0
-"""Seconds after which an object that is named and does not exist is looked for again."""
 
 logger = logging.getLogger(__name__)
 
@@ -136,7 +133,6 @@ class Syncer:
                 recorder,
                 self._metrics,
                 self._queue.add,
-                lambda key: self._queue.add_later(key, _RECHECK),
                 lambda namespace: self._cleaning.add_later(namespace, self._settings.clean_delay),
             )
             stack.push_async_callback(self._follow_cluster().stop)
