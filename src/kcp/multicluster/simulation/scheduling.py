@@ -69,7 +69,8 @@ def node_of(node: Object) -> Node:
 def choose(pod: Object, nodes: Iterable[Node], used: Mapping[str, Requests]) -> tuple[str, str]:
     """Return the node for a Pod, or an empty name and the message of its condition."""
     wanted, selector = requests_of(pod), pod.get("spec", {}).get("nodeSelector") or {}
-    best, room, reasons, total = "", Requests(), {}, 0
+    best, room, total = "", Requests(), 0
+    reasons: dict[str, int] = {}
     for node in nodes:
         total += 1
         free = node.allocatable.minus(used.get(node.name, Requests()))
