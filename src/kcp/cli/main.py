@@ -24,6 +24,7 @@ _COMMANDS: Final = {
     "simulate-cluster": "kcp.cli.simulate_cluster",
     "cluster": "kcp.cli.cluster",
     "cluster-controller": "kcp.cli.cluster_controller",
+    "syncer": "kcp.cli.syncer",
     "completion": "kcp.cli.completion",
 }
 """Each command's module, which has a command of the same name with ``_`` for ``-``."""

@@ -101,7 +101,7 @@ def _serve(arguments: list[str], settings: Settings, verbosity: int) -> None:
     from kcp.cli import log_formats
     from kcp.cli.start import configuration_of
     from kcp.server.process import running
-    from kcp.server.process.configuration import ConfigurationError
+    from kcp.server.process.errors import ConfigurationError
 
     def on_ready(process: ServerProcess) -> None:
         process.run_in_background("the simulated cluster", _simulate(process, settings))

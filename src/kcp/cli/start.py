@@ -5,7 +5,6 @@ from __future__ import annotations
 import gc
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import click
@@ -13,17 +12,18 @@ import click
 from kcp import __version__
 from kcp.cli import flags
 from kcp.cli.api_negotiation import AUTO_PUBLISH_HELP
-from kcp.cli.audit_flags import audit_flags, take_audit_options
+from kcp.cli.audit_flags import audit_flags
 from kcp.cli.authentication_flags import authentication_flags, take_authentication_options
-from kcp.cli.authorization_flags import authorization_flags, take_authorization_options
+from kcp.cli.authorization_flags import authorization_flags
 from kcp.cli.cluster_controller_flags import controller_flags, options_of, take_controller_choices
+from kcp.cli.service_account_flags import service_account_flags
 from kcp.cli.store_options import backend_flags, root_directory_flag
-from kcp.server.process.configuration import DURABILITIES, LOG_FORMATS, Configuration, ConfigurationError
+from kcp.server.process.configuration import DURABILITIES, LOG_FORMATS, Configuration
+from kcp.server.process.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from kcp.server.process.running import ServerProcess
 
-_FILE: Final = click.Path(path_type=Path, dir_okay=False)
 _DURATION: Final = flags.DurationType()
 _COUNT: Final = click.IntRange(min=0)
 _LOGS_REQUESTS_FROM: Final = 2
@@ -64,10 +64,10 @@ _logging = flags.group("Logging")
 )
 @_serving(
     "--tls-cert-file",
-    type=_FILE,
+    type=flags.FILE,
     help="Serving certificate in PEM form, followed by intermediate certificates. [default: generated]",
 )
-@_serving("--tls-private-key-file", type=_FILE, help="Private key of --tls-cert-file.")
+@_serving("--tls-private-key-file", type=flags.FILE, help="Private key of --tls-cert-file.")
 @_serving(
     "--tls-san",
     "tls_sans",
@@ -110,11 +110,11 @@ _logging = flags.group("Logging")
 @_storage("--event-ttl", default="1h", type=_DURATION, help="How long Events are kept.")
 @_authentication(
     "--client-ca-file",
-    type=_FILE,
+    type=flags.FILE,
     help="CA certificates in PEM form: client certificates signed by them are accepted, besides those of the server's own CA.",
 )
 @_authentication(
-    "--token-auth-file", type=_FILE, help='File with bearer tokens: CSV lines of token,user,uid,"group1,group2".'
+    "--token-auth-file", type=flags.FILE, help='File with bearer tokens: CSV lines of token,user,uid,"group1,group2".'
 )
 @_authentication(
     "--anonymous-auth",
@@ -122,58 +122,12 @@ _logging = flags.group("Logging")
     **flags.SWITCH,
     help="Serve requests without credentials as system:anonymous; if false, they get 401. [default: true]",
 )
-@_accounts(
-    "--service-account-issuer",
-    multiple=True,
-    metavar="NAME",
-    show_default=False,
-    help="Issuer of service account tokens, a name or a URL; may be repeated: tokens of all are accepted, new ones have the "
-    "first. [default: https://kubernetes.default.svc.cluster.local]",
-)
-@_accounts(
-    "--service-account-signing-key-file",
-    type=_FILE,
-    show_default=False,
-    help="Private RSA or ECDSA key in PEM form that signs the tokens. [default: generated, and kept in the log]",
-)
-@_accounts(
-    "--service-account-key-file",
-    type=_FILE,
-    multiple=True,
-    help="PEM file with further RSA or ECDSA keys, public or private, whose tokens are accepted; may be repeated.",
-)
-@_accounts(
-    "--service-account-jwks-uri",
-    default="",
-    metavar="URL",
-    show_default=False,
-    help="Where clients of the OpenID discovery document find the keys. [default: /openid/v1/jwks of this server]",
-)
-@_accounts(
-    "--service-account-max-token-expiration",
-    default="0s",
-    type=_DURATION,
-    help="Longest lifetime of a token that a client requests, at least 1h; 0 is no limit.",
-)
-@_accounts(
-    "--service-account-extend-token-expiration",
-    default=True,
-    **flags.SWITCH,
-    help="Let the tokens that kubelets request for Pods live for a year. [default: true]",
-)
+@service_account_flags
 @_accounts(
     "--publish-root-ca",
     default=True,
     **flags.SWITCH,
     help="Let every namespace have the ConfigMap kube-root-ca.crt, with the CA certificates to trust. [default: true]",
-)
-@_accounts(
-    "--api-audiences",
-    default="",
-    type=flags.Words(),
-    metavar="NAME,...",
-    show_default=False,
-    help="Names of this API server in the audiences of tokens. [default: the issuers]",
 )
 @authentication_flags
 @authorization_flags
@@ -346,12 +300,13 @@ def configuration_of(arguments: Sequence[str]) -> Configuration:
 
 
 def _configuration(choices: dict[str, Any], verbosity: int) -> Configuration:
-    audit, authentication = take_audit_options(choices), take_authentication_options(choices)
-    authorization = take_authorization_options(choices)
-    requests = verbosity >= _LOGS_REQUESTS_FROM
-    return Configuration(
-        **choices, audit=audit, authentication=authentication, authorization=authorization, log_requests=requests
-    )
+    groups: dict[str, Any] = {
+        "audit": audit_flags.take(choices),
+        "authentication": take_authentication_options(choices),
+        "authorization": authorization_flags.take(choices),
+        "service_accounts": service_account_flags.take(choices),
+    }
+    return Configuration(**choices, **groups, log_requests=verbosity >= _LOGS_REQUESTS_FROM)
 
 
 def announce(process: ServerProcess) -> None:

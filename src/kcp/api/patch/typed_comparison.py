@@ -7,8 +7,8 @@ objects at once and skips equal subtrees, which ``==`` of dicts detects in C.
 from __future__ import annotations
 
 from functools import lru_cache
-from itertools import chain, groupby, islice
-from operator import eq
+from itertools import chain, compress, groupby, islice, repeat
+from operator import eq, ne
 from typing import Any, Final
 
 from kcp.api.json_values import equal
@@ -20,12 +20,16 @@ from kcp.api.patch.path_elements import path_elements
 Paths = tuple[tuple[str, ...], ...]
 
 _SCALARS: Final = frozenset((str, int, float, bool, type(None)))
-_ITERATED_FROM: Final = 16
-"""Members of a map from which the iterators of a node without a loop cost less than the loop."""
+_MANY: Final = 16
+"""Members of a map from which its node is not cached."""
 _ENCODED_FROM: Final = 1_000
 """Members of a map or list from which its node may be JSON text."""
 _MAX_SHAPES: Final = 64
 """Sets of names whose nodes the items of a list share."""
+_CACHED_NAMES: Final = 1024
+_CACHED_LENGTH: Final = 512
+"""Sets of names whose nodes are cached, as objects of one kind have the same, and the characters of one of them."""
+_ABSENT: Final = object()
 
 STRIPPED: Final = frozenset(("apiVersion", "kind"))
 """Top-level fields that managed fields never track."""
@@ -55,11 +59,9 @@ def all_fields_of(value: Any, type_: MergeType, *, encoded: bool = False) -> Fie
     if kind is dict:
         if not value or type_.atomic_map:
             return LEAF
+        if _SCALARS.issuperset(map(type, value.values())):
+            return _node_of_scalars(value, encoded=encoded)
         fields, rest = type_.fields, type_.rest
-        if len(value) >= _ITERATED_FROM and _SCALARS.issuperset(map(type, value.values())):
-            names = sorted(value)
-            make = field_sets.encoded_names if encoded and len(names) > _ENCODED_FROM else field_sets.node_of_names
-            return make(names)
         node: FieldSet = {".": LEAF}
         for key in sorted(value):
             child = value[key]
@@ -81,6 +83,20 @@ def all_fields_of(value: Any, type_: MergeType, *, encoded: bool = False) -> Fie
         found = _encoded_items(elements, value, type_.items) if encoded else None
         return _list_node(elements, value, type_.items) if found is None else found
     return LEAF
+
+
+def _node_of_scalars(value: dict[str, Any], *, encoded: bool) -> FieldSet:
+    """The node of a map of scalars. Maps with equal names share it."""
+    if len(value) < _MANY and len("".join(value)) <= _CACHED_LENGTH:
+        return _node_of_names(tuple(value))
+    names = sorted(value)
+    make = field_sets.encoded_names if encoded and len(names) > _ENCODED_FROM else field_sets.node_of_names
+    return make(names)
+
+
+@lru_cache(_CACHED_NAMES)
+def _node_of_names(names: tuple[str, ...]) -> FieldSet:
+    return field_sets.node_of_names(sorted(names))
 
 
 def _encoded_items(elements: list[str], items: list[Any], type_: MergeType) -> FieldSet | None:
@@ -142,9 +158,12 @@ def compare(
     A value of another type than the schema's is treated as atomic.
     """
     skipped, untracked, masked = _ignored(ignored)
+    encoded = encoded and not masked
     modified: FieldSet = {}
     removed: FieldSet = {}
-    encoded = encoded and not masked
+    if not old:
+        modified = _fields_of_new(new, type_, skipped, encoded=encoded)
+        return Comparison(field_sets.recursive_difference(modified, masked) if masked else modified, removed)
     _compare_maps(old, new, type_, modified, removed, untracked, encoded=encoded)
     if "metadata" not in skipped:
         before, after = old.get("metadata") or {}, new.get("metadata") or {}
@@ -158,6 +177,25 @@ def compare(
         modified = field_sets.recursive_difference(modified, masked)
         removed = field_sets.recursive_difference(removed, masked)
     return Comparison(modified, removed)
+
+
+def _fields_of_new(new: dict[str, Any], type_: MergeType, skipped: frozenset[str], *, encoded: bool) -> FieldSet:
+    """The tracked fields of an object that is compared with none."""
+    made: FieldSet = {}
+    fields, rest = type_.fields, type_.rest
+    for key in sorted(new.keys() - skipped):
+        value = new[key]
+        if key != "metadata":
+            made["f:" + key] = all_fields_of(value, fields.get(key, rest), encoded=encoded)
+        elif value and (below := _fields_of_new_metadata(value, encoded=encoded)):
+            made["f:metadata"] = below
+    return made
+
+
+def _fields_of_new_metadata(meta: dict[str, Any], *, encoded: bool) -> FieldSet:
+    fields, rest = OBJECT_META.fields, OBJECT_META.rest
+    tracked = sorted(meta.keys() - STRIPPED_METADATA)
+    return {"f:" + key: all_fields_of(meta[key], fields.get(key, rest), encoded=encoded) for key in tracked}
 
 
 @lru_cache(maxsize=256)
@@ -243,18 +281,16 @@ def _compare_maps(
     encoded: bool = False,
 ) -> None:
     fields, rest = type_.fields, type_.rest
-    for key, value in new.items():
+    for key in new if type_.loose else compress(new, map(ne, new.values(), map(old.get, new, repeat(_ABSENT)))):
         if key in untracked:
             continue
-        if key not in old:
-            modified["f:" + key] = all_fields_of(value, fields.get(key, rest), encoded=encoded)
-        elif (before := old[key]) is not value:
-            child = fields.get(key, rest)
-            if before != value or (child.loose and not equal(before, value)):
-                _compare(before, value, child, "f:" + key, modified, removed)
-    for key, value in old.items():
-        if key not in new and key not in untracked:
-            removed["f:" + key] = all_fields_of(value, fields.get(key, rest))
+        value, before, child = new[key], old.get(key, _ABSENT), fields.get(key, rest)
+        if before is _ABSENT:
+            modified["f:" + key] = all_fields_of(value, child, encoded=encoded)
+        elif before is not value and (before != value or (child.loose and not equal(before, value))):
+            _compare(before, value, child, "f:" + key, modified, removed)
+    for key in old.keys() - new.keys() - untracked:
+        removed["f:" + key] = all_fields_of(old[key], fields.get(key, rest))
 
 
 def _compare_lists(old: list[Any], new: list[Any], type_: MergeType, modified: FieldSet, removed: FieldSet) -> None:

@@ -24,3 +24,11 @@ class AuthorizationAttributes:
     namespace: str = ""
     name: str = ""
     path: str = ""
+
+    def label_selector(self) -> str:
+        """Return the text of the label selector of a list or watch, as the client sent it."""
+        return ""
+
+    def field_selector(self) -> str:
+        """Return the text of the field selector of a list or watch, as the client sent it."""
+        return ""

@@ -85,10 +85,11 @@ class Resources:
         await self._handlers[info.verb](exchange, info, Target(type_, namespace, info.name, info.subresource))
 
     def _context(self, exchange: Exchange, info: RequestInfo) -> RequestContext:
-        return RequestContext(exchange.user, info.cluster, warnings=exchange.warnings, body_size=exchange.body_size)
+        return RequestContext(exchange.user, info.cluster, exchange.warnings, exchange.body_size)
 
     def _writing_context(self, exchange: Exchange, info: RequestInfo, *, apply: bool = False) -> RequestContext:
         context = self._context(exchange, info)
+        context.restriction = exchange.restriction
         query = info.query
         if query:
             kind = _OPTIONS[info.verb]
@@ -102,7 +103,8 @@ class Resources:
     async def _get(self, exchange: Exchange, info: RequestInfo, target: Target) -> None:
         query = info.query
         view = _view(exchange, info, target)
-        value = await self._registry.get(self._context(exchange, info), target, query.text("resourceVersion"))
+        resource_version = query.text("resourceVersion") if query else ""
+        value = await self._registry.get(self._context(exchange, info), target, resource_version)
         body = value if view.representation is WHOLE_OBJECTS else await _form(value, target.type, view)
         await exchange.send_object(200, body, view)
 
@@ -233,14 +235,16 @@ def _check_routable(info: RequestInfo, type_: ResourceType) -> None:
         verbs = subresource.verbs
     elif info.name and verb == "create":
         verbs = ()
+    is_nameless = not info.name and verb in _NEEDS_NAME
+    if verb in verbs and not is_nameless:
+        return
     if verb not in verbs and type_.placeholder:
         raise errors.method_not_allowed(type_.placeholder)
-    if verb not in verbs or (builtin and verb in _NEEDS_NAME and not info.name):
-        raise (
-            errors.method_not_allowed() if builtin else errors.method_not_supported(type_.resource, verb or info.method)
-        )
-    if verb in _NEEDS_NAME and not info.name:
-        raise errors.bad_request("name must be provided")
+    if builtin:
+        raise errors.method_not_allowed()
+    if verb not in verbs:
+        raise errors.method_not_supported(type_.resource, verb or info.method)
+    raise errors.bad_request("name must be provided")
 
 
 def _in_scope(info: RequestInfo, type_: ResourceType) -> bool:
@@ -252,8 +256,11 @@ def _in_scope(info: RequestInfo, type_: ResourceType) -> bool:
 
 def _view(exchange: Exchange, info: RequestInfo, target: Target) -> View:
     """Negotiate the form of the response; WebSocket messages are JSON text. Raises StatusError 400 or 406."""
+    accept = exchange.accept
+    if accept in content_negotiation.PLAIN:
+        return content_negotiation.PLAIN_VIEW
     type_ = None if exchange.watches_only else target.type
-    return content_negotiation.view(exchange.accept, info.verb, info.query.text("includeObject"), type_)
+    return content_negotiation.view(accept, info.verb, info.query.text("includeObject"), type_)
 
 
 async def _form(value: bytes, type_: ResourceType, view: View) -> bytes:

@@ -234,7 +234,8 @@ class SQLiteStore:
 
     def get(self, key: Key) -> Record | None:
         """Return the durable value of a key. Raises DamagedValueError."""
-        record = self.durable(key)
+        found = None if self._overlay.keys else self._recent.get(key)  # what nearly all reads find
+        record = self.durable(key) if found is None else found[0]
         if record is not None and record.value is UNREADABLE:
             raise DamagedValueError(key, record.revision, recoverable=self._recoverable)
         return record
