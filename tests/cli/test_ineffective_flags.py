@@ -27,8 +27,8 @@ CASES: list[tuple[tuple[str, ...], str]] = [
         '--requestheader-username-headers: "X Remote User" is not the name of a header field: no request has it',
     ),
     (
-        ("--service-account-issuer", "http://a.example.com"),
-        '--service-account-issuer: "http://a.example.com" is no https URL: the documents of OpenID Connect discovery are not served',
+        ("--service-account-issuer", "http://a.example"),
+        '--service-account-issuer: "http://a.example" is no https URL: the documents of OpenID Connect discovery are not served',
     ),
 ]
 
