@@ -212,7 +212,9 @@ class _LargeWritePermit:
 
 async def _stored(context: RequestContext, target: Target, body: Body, view: View, verb: _ObjectVerb) -> _Response:
     obj, duplicates = await bodies.decode_object(body, target.type, context.field_validation)
-    return await _written(await verb(context, target, obj, duplicates), view)
+    write = verb(context, target, obj, duplicates)
+    del obj  # the write drops it when it is encoded
+    return await _written(await write, view)
 
 
 async def _written(written: Written, view: View) -> _Response:
