@@ -23,7 +23,7 @@ def test_each_step_has_a_line_of_figures() -> None:
     title, *lines = done.stdout.splitlines()
     assert title.split()[-3:] == ["p50", "p99", "max"]
     assert [line[:40].strip() for line in lines] == list(STEPS)
-    assert all(0 < float(figure) for line in lines for figure in line[40:].split())
+    assert all(float(figure) > 0 for line in lines for figure in line[40:].split())
 
 
 def test_the_percentile_is_one_of_the_rounds() -> None:
