@@ -6,7 +6,12 @@ import asyncio
 import base64
 from typing import Any
 
+from kcp.auth.service_accounts.bound_objects import BoundObjects
+from kcp.auth.service_accounts.issuer import TokenIssuer
+from kcp.auth.service_accounts.key_ring import KeyRing
 from kcp.controllers.account_secrets import NAME_ANNOTATION, TYPE, UID_ANNOTATION, TokenSecretController
+from kcp.server.process.service_account_options import ServiceAccountOptions
+from kcp.server.process.service_accounts import issuer_options
 from kcp.store.contract import Change, Key
 from tests.service_accounts.conftest import Tenant
 from tests.service_accounts.signing import parts
@@ -126,7 +131,8 @@ async def test_accounts_that_end_together_cause_one_scan_of_their_namespace(clie
     keys = [Key(accounts.storage, client.cluster, "default", f"bob-{number}") for number in range(20)]
     for key in keys:
         await client.create(accounts, {"metadata": {"name": key.name}})
-    controller = TokenSecretController(client.registry)
+    issuer = TokenIssuer(issuer_options(ServiceAccountOptions()), KeyRing(store), BoundObjects())
+    controller = TokenSecretController(client.registry, issuer, "")
     scans: list[int] = []
     unfollow = store.follow(accounts.storage, lambda _: scans.append(sum(map(is_scan, asyncio.all_tasks()))))
     await store.write([Change(key, None) for key in keys])

@@ -14,6 +14,7 @@ from typing import Final
 from kcp.api import documents, errors
 from kcp.auth.users import ANONYMOUS, CLUSTER_NAME, MASTERS, User
 from kcp.logical_clusters import UNNAMED, LogicalClusterName
+from kcp.registry.restrictions import WriteRestriction
 from kcp.registry.types.resource_types import ResourceType
 from kcp.registry.verbs.large_work import LARGE
 from kcp.server.audit.trail import AuditedRequest
@@ -79,7 +80,7 @@ class _Body:
 
 
 class IncomingRequest:
-    """A request. ``info``, ``type``, ``user``, ``impersonator`` and ``audit`` are set by the steps that determine them.
+    """A request. The steps that determine them set ``info``, ``type``, ``user``, ``impersonator``, ``restriction`` and ``audit``.
 
     ``audit`` is None for a request that the audit policy does not record.
     """
@@ -93,7 +94,9 @@ class IncomingRequest:
         "headers",
         "impersonator",
         "info",
+        "may_impersonate",
         "raw_headers",
+        "restriction",
         "scope",
         "slot",
         "started",
@@ -102,6 +105,9 @@ class IncomingRequest:
         "user",
         "warnings",
     )
+
+    may_impersonate: bool
+    """Whether a header field may ask for impersonation; set by `check_head`."""
 
     def __init__(self, scope: Scope, receive: Receive, receiving: Receiving) -> None:
         """``receiving`` limits the bodies that are received at a time, and the time in which the client must send one."""
@@ -118,6 +124,7 @@ class IncomingRequest:
         self.type: ResourceType | None = None
         self.user: User = ANONYMOUS
         self.impersonator: User | None = None
+        self.restriction: WriteRestriction | None = None
         self.warnings: list[str] = []
         self.body_size = 0
         self.slot: Slot | None = None
@@ -164,9 +171,10 @@ class IncomingRequest:
     @property
     def certificate_chain(self) -> Sequence[str]:
         """The client's certificates in PEM form, leaf first, where the HTTP server has the ASGI extension ``tls``."""
-        extensions = self.scope.get("extensions")
-        tls = extensions.get("tls") if extensions else None
-        return (tls.get("client_cert_chain") or _NO_CERTIFICATES) if tls else _NO_CERTIFICATES
+        try:
+            return self.scope["extensions"]["tls"]["client_cert_chain"] or _NO_CERTIFICATES
+        except (KeyError, TypeError):
+            return _NO_CERTIFICATES
 
     @property
     def pretty(self) -> bool:
@@ -189,10 +197,13 @@ class IncomingRequest:
         return False
 
     def check_head(self) -> None:
-        """Check the size of the head. Raises StatusError 431."""
+        """Check the size of the head, and whether it asks for impersonation. Raises StatusError 431."""
         headers, scope = self.raw_headers, self.scope
-        size = _FIELD_OVERHEAD * len(headers) + len(b"".join(chain.from_iterable(headers)))
-        size += len(scope.get("raw_path") or b"") + len(scope["query_string"])
+        text = b"".join(chain.from_iterable(headers))
+        self.may_impersonate = text.find(b"impersonate-") >= 0  # `in` raises and catches an exception
+        size = (
+            _FIELD_OVERHEAD * len(headers) + len(text) + len(scope.get("raw_path") or b"") + len(scope["query_string"])
+        )
         if size > MAX_HEAD:
             message = f"the head of the request (its target and header fields) is too large: limit is {MAX_HEAD} bytes"
             raise errors.StatusError(431, "RequestHeaderFieldsTooLarge", message)
@@ -278,7 +289,7 @@ class IncomingRequest:
 
 def new_audit_id() -> bytes:
     """Return a UUID made of a random part of this process and a counter with a random start."""
-    return b"%b%012x" % (_PROCESS, next(_NUMBERS) & _TWELVE_DIGITS)
+    return _PROCESS + (next(_NUMBERS) & _TWELVE_DIGITS).to_bytes(6).hex().encode()
 
 
 def _too_large(limit: int) -> errors.StatusError:
