@@ -10,7 +10,7 @@ from kcp.cli.cluster_registration import register, remove
 from kcp.cli.cluster_scheduling import cordon, drain, uncordon
 
 
-@click.group()
+@click.group(short_help="Register and manage clusters.")
 def cluster() -> None:
     """Register Kubernetes clusters in a logical cluster, and decide what may run there."""
 

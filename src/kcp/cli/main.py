@@ -20,10 +20,10 @@ _COMMANDS: Final = {
     "crd-puller": "kcp.cli.crd_puller",
     "api-importer": "kcp.cli.api_importer",
     "api-negotiation": "kcp.cli.api_negotiation",
-    "syncer": "kcp.cli.syncer",
     "simulate-cluster": "kcp.cli.simulate_cluster",
     "cluster": "kcp.cli.cluster",
     "cluster-controller": "kcp.cli.cluster_controller",
+    "syncer": "kcp.cli.syncer",
     "completion": "kcp.cli.completion",
 }
 """Each command's module, which has a command of the same name with ``_`` for ``-``."""

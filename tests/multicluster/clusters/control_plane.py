@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -101,6 +101,19 @@ async def accessed(cluster: LogicalCluster) -> AsyncIterator[ControlPlane]:
     async with Client(load_configuration(cluster.kubeconfig)) as client:
         await DEFINITIONS.install(client)
         yield ControlPlane(client)
+
+
+@asynccontextmanager
+async def in_background(work: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
+    """Run a coroutine until the end of the block."""
+    task = asyncio.create_task(work)
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.wait((task,))
+        if not task.cancelled():
+            task.result()
 
 
 async def define_gadgets(cluster: LogicalCluster) -> None:

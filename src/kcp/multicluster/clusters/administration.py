@@ -42,13 +42,13 @@ async def register(client: Client, name: str, kubeconfig: str, labels: Mapping[s
     Installs the definition of Clusters where the logical cluster lacks it.
     """
     await DEFINITIONS.install(client)
-    clusters = client.resource(CLUSTERS)
     secret = kubeconfig_secret_name(name)
-    body: Object = {"metadata": {"name": name}}
-    body["spec"] = {"kubeconfigSecretRef": {"namespace": KUBECONFIGS_NAMESPACE, "name": secret, "key": KUBECONFIG_KEY}}
-    if labels:
-        body["metadata"]["labels"] = dict(labels)
-    await clusters.apply(body, field_manager=_FIELD_MANAGER, dry_run=True)  # an invalid name leaves no Secret behind
+    reference = {"namespace": KUBECONFIGS_NAMESPACE, "name": secret, "key": KUBECONFIG_KEY}
+    body: Object = {
+        "metadata": {"name": name, "labels": dict(labels)},
+        "spec": {"kubeconfig": None, "kubeconfigSecretRef": reference},
+    }
+    new = not await _write_cluster(client, body, dry_run=True)  # what is refused leaves no Secret behind
     await client.resource(SECRETS, KUBECONFIGS_NAMESPACE).apply(
         {
             "metadata": {"name": secret, "labels": {KUBECONFIG_OF_LABEL: name}},
@@ -57,16 +57,19 @@ async def register(client: Client, name: str, kubeconfig: str, labels: Mapping[s
         field_manager=_FIELD_MANAGER,
         force=True,
     )
-    new = await _get(client, name) is None
-    await clusters.apply(body, field_manager=_FIELD_MANAGER, force=True)
+    await _write_cluster(client, body, dry_run=False)
     return new
 
 
-async def _get(client: Client, name: str) -> Object | None:
+async def _write_cluster(client: Client, body: Object, *, dry_run: bool) -> bool:
+    """Patch a Cluster, whose other fields stay as they are, or create it. Returns whether it was there."""
+    clusters = client.resource(CLUSTERS)
     try:
-        return await client.resource(CLUSTERS).get(name)
+        await clusters.patch(body["metadata"]["name"], body, field_manager=_FIELD_MANAGER, dry_run=dry_run)
     except NotFoundError:
-        return None
+        await clusters.create(body, field_manager=_FIELD_MANAGER, dry_run=dry_run)
+        return False
+    return True
 
 
 async def cordon(client: Client, name: str) -> bool:

@@ -10,10 +10,11 @@ from typing import Final
 
 from kcp.client import Client, ClientError, ConfigurationError, NotFoundError, StatusError
 from kcp.multicluster.clusters.api import SECRETS, ConditionType, Reason
-from kcp.multicluster.clusters.kubeconfigs import configuration_of
+from kcp.multicluster.clusters.kubeconfigs import configuration_of, secrets_of
+from kcp.multicluster.clusters.messages import Secrets
 from kcp.multicluster.clusters.modes.contract import Registration, SyncerMode
 from kcp.multicluster.clusters.ownership import owner_reference
-from kcp.multicluster.clusters.probing import described, probe
+from kcp.multicluster.clusters.probing import probe
 from kcp.multicluster.clusters.records import ClusterRecord, SecretKey
 from kcp.multicluster.clusters.sessions import Session, digest_of
 from kcp.multicluster.conditions import Condition
@@ -33,14 +34,14 @@ class StepError(Exception):
 
 
 @asynccontextmanager
-async def _step(reason: Reason, prefix: str) -> AsyncIterator[None]:
+async def _step(reason: Reason, prefix: str, secrets: Secrets) -> AsyncIterator[None]:
     """Raise the failure of a step as a StepError."""
     try:
         yield
     except StepError:
         raise
     except (ClientError, StatusError, UnknownResourceError) as error:
-        raise StepError(reason, f"{prefix}: {described(error)}") from error
+        raise StepError(reason, f"{prefix}: {secrets.described(error)}") from error
 
 
 async def read_kubeconfig(record: ClusterRecord, upstream: Client) -> str:
@@ -70,34 +71,34 @@ async def connect(record: ClusterRecord, session: Session, upstream: Client) -> 
     kubeconfig = await read_kubeconfig(record, upstream)
     source = "spec.kubeconfig" if record.secret is None else f"Secret {record.secret.namespace}/{record.secret.name}"
     try:
-        configuration = configuration_of(kubeconfig, source)
+        configuration, secrets = configuration_of(kubeconfig, source), secrets_of(kubeconfig, source)
     except ConfigurationError as error:
         raise StepError(Reason.INVALID_KUBECONFIG, f"Invalid kubeconfig: {error}") from error
-    async with _step(Reason.ERROR_CREATING_CLIENT, "Error creating client from kubeconfig"):
+    async with _step(Reason.ERROR_CREATING_CLIENT, "Error creating client from kubeconfig", secrets):
         client = await session.connect(digest_of(kubeconfig), configuration)
-    async with _step(Reason.CLUSTER_UNREACHABLE, f"Error reaching cluster {record.name}"):
+    async with _step(Reason.CLUSTER_UNREACHABLE, f"Error reaching cluster {record.name}", secrets):
         session.facts = await probe(client, configuration)
-    return Registration(record.key, record.uid, session.digest, configuration, upstream, client)
+    return Registration(record.key, record.uid, session.digest, configuration, upstream, client, secrets)
 
 
 async def import_resources(registration: Registration, session: Session, names: Sequence[str]) -> None:
     """Record how the cluster serves resources, for negotiation. Raises StepError."""
     owner = owner_reference(registration.name, registration.uid)
     prefix = f"Error pulling API Resource Schemas from cluster {registration.name}"
-    async with _step(Reason.ERROR_PULLING_SCHEMAS, prefix):
+    async with _step(Reason.ERROR_PULLING_SCHEMAS, prefix, registration.secrets):
         imported = await import_apis(
             registration.downstream, registration.upstream, registration.name, names, owner=owner
         )
-    session.imported = imported_condition(imported)
+    session.imported = imported_condition(imported, registration.secrets)
 
 
 async def ensure_syncer(registration: Registration, session: Session, mode: SyncerMode) -> None:
     """Start, install or update the syncer. Raises StepError."""
-    async with _step(Reason.ERROR_INSTALLING_SYNCER, "Error installing syncer"):
+    async with _step(Reason.ERROR_INSTALLING_SYNCER, "Error installing syncer", registration.secrets):
         session.syncer = await mode.ensure(registration)
 
 
-def imported_condition(imported: Imported) -> Condition:
+def imported_condition(imported: Imported, secrets: Secrets) -> Condition:
     """Return the condition that says which resources could not be imported."""
     kind = ConditionType.APIS_IMPORTED
     problems = [f"{name}: {reason}" for name, reason in sorted(imported.skipped.items())]
@@ -105,4 +106,5 @@ def imported_condition(imported: Imported) -> Condition:
     if not problems:
         return Condition(kind, True, Reason.APIS_IMPORTED)
     more = f"; and {len(problems) - _SHOWN} more" if len(problems) > _SHOWN else ""
-    return Condition(kind, False, Reason.NOT_ALL_IMPORTED, "; ".join(problems[:_SHOWN]) + more)
+    message = secrets.removed_from("; ".join(problems[:_SHOWN]))
+    return Condition(kind, False, Reason.NOT_ALL_IMPORTED, message + more)

@@ -17,6 +17,7 @@ from kcp.client.kubeconfig.entries import Cluster, Kubeconfig, KubeconfigUser
 from kcp.client.kubeconfig.loading import load
 from kcp.client.kubeconfig.parsing import parse
 from kcp.client.kubeconfig.resolving import resolve
+from kcp.multicluster.clusters.messages import Secrets
 
 _LIMITS: Final[dict[str, Any]] = {"retries": 0, "connect_timeout": 5.0, "request_timeout": 30.0}
 """A controller retries by itself: a request that fails is not repeated before its failure is known."""
@@ -34,6 +35,17 @@ def configuration_of(text: str, source: str) -> ClientConfiguration:
     cluster, user = _chosen(kubeconfig)
     _check_self_contained(cluster, user)
     return resolve(kubeconfig, **_LIMITS)
+
+
+def secrets_of(text: str, source: str) -> Secrets:
+    """Return the secrets of a kubeconfig that `configuration_of` accepts, in the forms in which a server gets them."""
+    _, user = _chosen(parse(text.encode(), Path(source)))
+    if user is None:
+        return Secrets()
+    found = [user.token, user.password]
+    if user.password:
+        found.append(base64.b64encode(f"{user.username}:{user.password}".encode()).decode())
+    return Secrets(tuple(each for each in found if each))
 
 
 def syncing(configuration: ClientConfiguration) -> ClientConfiguration:

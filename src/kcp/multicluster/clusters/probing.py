@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final, NamedTuple
 
-from kcp.client import Client, ClientConfiguration, ForbiddenError, MethodNotAllowedError, NotFoundError, StatusError
+from kcp.client import Client, ClientConfiguration, ForbiddenError, MethodNotAllowedError, NotFoundError
 from kcp.multicluster.clusters.api import NAMESPACES, NODES
 from kcp.multicluster.clusters.capacity import allocatable_of, capacity_of
 from kcp.multicluster.placement import IDENTITY_NAMESPACE
@@ -52,14 +52,3 @@ async def probe(client: Client, configuration: ClientConfiguration) -> Facts:
     except (ForbiddenError, NotFoundError, MethodNotAllowedError):
         nodes = []
     return Facts(configuration.server, version, uid, capacity_of(nodes), allocatable_of(nodes))
-
-
-def described(error: Exception) -> str:
-    """Return an error of a request as a message for users of a logical cluster.
-
-    The address of a cluster is a user's choice, and may be that of any server that the controller reaches. So what is no Status
-    of Kubernetes is not repeated.
-    """
-    if isinstance(error, StatusError) and error.details is None:
-        return f"the server answered {error.code} {error.reason}".rstrip()
-    return str(error) or type(error).__name__

@@ -10,12 +10,11 @@ from kcp.multicluster.clusters.connecting import StepError
 from kcp.multicluster.clusters.copies import Owner, UnreadGroupError, delete_copies
 from kcp.multicluster.clusters.imports import imported_resources
 from kcp.multicluster.clusters.modes.contract import SyncerMode
-from kcp.multicluster.clusters.probing import described
 from kcp.multicluster.clusters.records import ClusterRecord
 from kcp.multicluster.clusters.releasing import release_objects
 from kcp.multicluster.clusters.sessions import Session
 from kcp.multicluster.negotiation import remove_imports
-from kcp.multicluster.placement import CLUSTERS, IDENTITY_NAMESPACE, finalizer
+from kcp.multicluster.placement import CLUSTERS, IDENTITY_NAMESPACE
 from kcp.schema.raw_schemas import text
 
 
@@ -37,7 +36,7 @@ class Removal:
             if progress:
                 return progress
         await accounts.remove(upstream, record.name)
-        await release_objects(upstream, finalizer(record.name))
+        await release_objects(upstream, record.name)
         await remove_imports(upstream, record.name)
         await _delete_kubeconfigs(upstream, record.name)
         await _remove_finalizer(upstream, record)
@@ -53,7 +52,9 @@ class Removal:
                 return "waiting until the syncer has ended"
             left = await delete_copies(registration.downstream, owner, groups)
         except (StatusError, ClientError, UnreadGroupError) as error:
-            message = f"Error removing what was synced to cluster {record.name}: {described(error)}"
+            message = (
+                f"Error removing what was synced to cluster {record.name}: {registration.secrets.described(error)}"
+            )
             raise StepError(Reason.CLUSTER_UNREACHABLE, message) from error
         return f"{left} objects and namespaces are being deleted from the cluster" if left else ""
 

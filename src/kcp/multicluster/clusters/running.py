@@ -20,9 +20,11 @@ from kcp.multicluster import negotiation
 from kcp.multicluster.clusters.controller import INTERVAL, ClusterController
 from kcp.multicluster.clusters.heartbeats import THRESHOLD
 from kcp.multicluster.clusters.manifests import Upstream
-from kcp.multicluster.clusters.modes.contract import SyncerMode
+from kcp.multicluster.clusters.modes.contract import Registration, SyncerMode
 from kcp.multicluster.clusters.modes.none import ExternalSyncers
 from kcp.multicluster.clusters.modes.pull import InstalledSyncers
+from kcp.multicluster.clusters.modes.push import PushedSyncers, RunSyncer
+from kcp.multicluster.syncer import SharedSources, Syncer, SyncerSettings
 
 LEASE: Final = "cluster-controller"
 LEASE_NAMESPACE: Final = "kube-system"
@@ -35,6 +37,7 @@ RESOURCES: Final = (
     "ingresses.networking.k8s.io",
 )
 """The resources that are imported from clusters by default."""
+HEARTBEAT_INTERVAL: Final = 20.0
 _FIRST_DELAY: Final = 0.5
 _LAST_DELAY: Final = 30.0
 
@@ -67,6 +70,7 @@ class Options:
     auto_publish: bool = False
     leader_elect: bool = True
     interval: float = INTERVAL
+    heartbeat_interval: float = HEARTBEAT_INTERVAL
     heartbeat_threshold: float = THRESHOLD
 
 
@@ -103,7 +107,7 @@ async def _run_once(configuration: ClientConfiguration, options: Options) -> Non
         async def lead() -> None:
             controller = ClusterController(
                 client,
-                _mode(options),
+                _mode(client, options),
                 resources=options.resources,
                 logical_clusters=options.logical_clusters,
                 interval=options.interval,
@@ -120,11 +124,27 @@ async def _run_once(configuration: ClientConfiguration, options: Options) -> Non
             await lead()
 
 
-def _mode(options: Options) -> SyncerMode:
+def _mode(client: Client, options: Options) -> SyncerMode:
+    if options.mode is Mode.PUSH:
+        return PushedSyncers(_syncers_of(client, options))
     if options.mode is Mode.PULL:
         assert options.syncer_upstream is not None
         return InstalledSyncers(options.syncer_image, options.syncer_upstream)
     return ExternalSyncers()
+
+
+def _syncers_of(client: Client, options: Options) -> RunSyncer:
+    """Return what runs a syncer. All of them share the watches over all logical clusters."""
+    sources, settings = SharedSources(client), SyncerSettings(heartbeat_interval=options.heartbeat_interval)
+
+    async def run(registration: Registration, downstream: Client) -> None:
+        source = sources.of(registration.key.cluster, registration.name)
+        syncer = Syncer(
+            registration.upstream, downstream, registration.name, registration.uid, settings=settings, source=source
+        )
+        await syncer.run()
+
+    return run
 
 
 def upstream_of(configuration: ClientConfiguration, url: str = "") -> Upstream:

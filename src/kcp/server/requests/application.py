@@ -162,6 +162,8 @@ class Application:
             audited.decide(decision)
         if not decision.allowed:
             raise forbidden(exchange.user, info, decision.reason)
+        if decision.restriction is not None:
+            exchange.restriction = decision.restriction
         for request_filter in self._filters:
             await request_filter(exchange, info)
         handler, counted = self._route(exchange, info)

@@ -14,6 +14,7 @@ from typing import Final
 from kcp.api import documents, errors
 from kcp.auth.users import ANONYMOUS, CLUSTER_NAME, MASTERS, User
 from kcp.logical_clusters import UNNAMED, LogicalClusterName
+from kcp.registry.restrictions import WriteRestriction
 from kcp.registry.types.resource_types import ResourceType
 from kcp.registry.verbs.large_work import LARGE
 from kcp.server.audit.trail import AuditedRequest
@@ -79,7 +80,7 @@ class _Body:
 
 
 class IncomingRequest:
-    """A request. ``info``, ``type``, ``user``, ``impersonator`` and ``audit`` are set by the steps that determine them.
+    """A request. The steps that determine them set ``info``, ``type``, ``user``, ``impersonator``, ``restriction`` and ``audit``.
 
     ``audit`` is None for a request that the audit policy does not record.
     """
@@ -95,6 +96,7 @@ class IncomingRequest:
         "info",
         "may_impersonate",
         "raw_headers",
+        "restriction",
         "scope",
         "slot",
         "started",
@@ -122,6 +124,7 @@ class IncomingRequest:
         self.type: ResourceType | None = None
         self.user: User = ANONYMOUS
         self.impersonator: User | None = None
+        self.restriction: WriteRestriction | None = None
         self.warnings: list[str] = []
         self.body_size = 0
         self.slot: Slot | None = None

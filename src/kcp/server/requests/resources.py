@@ -89,6 +89,7 @@ class Resources:
 
     def _writing_context(self, exchange: Exchange, info: RequestInfo, *, apply: bool = False) -> RequestContext:
         context = self._context(exchange, info)
+        context.restriction = exchange.restriction
         query = info.query
         if query:
             kind = _OPTIONS[info.verb]

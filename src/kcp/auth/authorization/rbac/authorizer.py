@@ -6,11 +6,11 @@ Follows k8s.io/kubernetes' ``plugin/pkg/auth/authorizer/rbac`` and its union wit
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Final
 
-from kcp.auth.authorization.attributes import AuthorizationAttributes
-from kcp.auth.authorization.authorizer import ALLOWED, Decision, Rules
+from kcp.auth.authorization.attributes import AuthorizationAttributes, DelegatedAttributes
+from kcp.auth.authorization.authorizer import ALLOWED, Decision, Rules, decided
 from kcp.auth.authorization.constant import EVERYTHING, MASTERS_ONLY, NOTHING
 from kcp.auth.authorization.rbac.permissions import ClusterPermissions, Grant, LargeRoleError, Verdict, problem_of
 from kcp.auth.authorization.rbac.policies import Policies
@@ -28,6 +28,9 @@ _REMEMBERED_TEXT: Final = 8 * 1024 * 1024
 _TEXT_OF_NAME: Final = 16
 """Characters that count for each name of a large set."""
 
+AskNext = Callable[[User, AuthorizationAttributes, Decision], Decision | Awaitable[Decision]]
+"""Decides a request that no role allows. The last argument is RBAC's decision."""
+
 
 class RBACAuthorizer:
     """Decides by the roles and bindings of the logical cluster of a request."""
@@ -37,6 +40,11 @@ class RBACAuthorizer:
         self._verdicts: dict[tuple[object, ...], Verdict] = {}
         self._text = 0
         """Characters of what the verdicts are for."""
+        self._ask_next: AskNext | None = None
+
+    def ask_next(self, decide: AskNext) -> None:
+        """Let requests that no role allows be decided by what follows from roles in another way."""
+        self._ask_next = decide
 
     def decide(self, user: User, attributes: AuthorizationAttributes) -> Decision | Awaitable[Decision]:
         """Decide one request; awaited only where the bindings of the logical cluster or a large role must be read first."""
@@ -47,14 +55,27 @@ class RBACAuthorizer:
         permissions = self._policies.of(attributes.cluster)
         if isinstance(permissions, ClusterPermissions):
             try:
-                return self._decided(permissions, user, attributes)
+                decision = self._decided(permissions, user, attributes)
             except LargeRoleError:
                 pass
-        return self._policies.read(attributes.cluster, lambda current: self._decided(current, user, attributes))
+            else:
+                if decision.allowed or self._ask_next is None:
+                    return decision
+                return self._ask_next(user, attributes, decision)
+        return self._decide_after_reading(user, attributes)
+
+    async def _decide_after_reading(self, user: User, attributes: AuthorizationAttributes) -> Decision:
+        decision = await self._policies.read(
+            attributes.cluster, lambda current: self._decided(current, user, attributes)
+        )
+        if decision.allowed or self._ask_next is None:
+            return decision
+        return await decided(self._ask_next(user, attributes, decision))
 
     def _decided(self, permissions: ClusterPermissions, user: User, attributes: AuthorizationAttributes) -> Decision:
         if not attributes.is_resource:
-            if attributes.cluster != DEFAULT and attributes.path.startswith(_SERVER_PATH):
+            of_server = attributes.path.startswith(_SERVER_PATH) and not isinstance(attributes, DelegatedAttributes)
+            if of_server and attributes.cluster != DEFAULT:
                 return _ROOT_ONLY
             return permissions.decide_path(user, attributes.verb, attributes.path)
         identity = (

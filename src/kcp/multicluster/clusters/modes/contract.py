@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from kcp.client import Client, ClientConfiguration, ObjectKey
+from kcp.multicluster.clusters.messages import Secrets
 from kcp.multicluster.clusters.readiness import SyncerState
 
 
@@ -14,7 +15,7 @@ class Registration:
     """A Cluster whose Kubernetes cluster was reached.
 
     ``digest`` is that of its kubeconfig; ``upstream`` is a client of its logical cluster, ``downstream`` one of its Kubernetes
-    cluster, which the controller closes when the kubeconfig changes.
+    cluster, which the controller closes when the kubeconfig changes. ``secrets`` may not appear in messages.
     """
 
     key: ObjectKey
@@ -23,6 +24,7 @@ class Registration:
     configuration: ClientConfiguration
     upstream: Client
     downstream: Client
+    secrets: Secrets
 
     @property
     def name(self) -> str:

@@ -11,6 +11,7 @@ from kcp.client import Client, ClientError, ObjectKey, StatusError
 from kcp.multicluster.clusters.kubeconfigs import syncing
 from kcp.multicluster.clusters.modes.contract import Registration
 from kcp.multicluster.clusters.readiness import SyncerState
+from kcp.multicluster.syncer import IdentityError
 
 RunSyncer = Callable[[Registration, Client], Coroutine[Any, Any, None]]
 """Runs the syncer of a Cluster until it is cancelled, with a client of the Kubernetes cluster that has no limit on its rate."""
@@ -49,9 +50,10 @@ class _Running:
                 async with Client(syncing(self._registration.configuration)) as downstream:
                     await self._run(self._registration, downstream)
                 self.problem = "the syncer has ended"
-            except (ClientError, StatusError) as error:
-                self.problem = f"the syncer has ended: {error}"
-                logger.warning("%s: the syncer has ended, and begins again in %.0f s: %s", key, delay, error)
+            except (ClientError, StatusError, IdentityError) as error:
+                message = self._registration.secrets.described(error)
+                self.problem = f"the syncer has ended: {message}"
+                logger.warning("%s: the syncer has ended, and begins again in %.0f s: %s", key, delay, message)
             except Exception as error:
                 self.problem = f"the syncer has ended with an unexpected error ({type(error).__name__})"
                 logger.exception("%s: the syncer has ended, and begins again in %.0f s", key, delay)
