@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Final
 
-from kcp.auth.authorization.attributes import AuthorizationAttributes
+from kcp.auth.authorization.attributes import AuthorizationAttributes, DelegatedAttributes
 from kcp.auth.authorization.authorizer import ALLOWED, Decision, Rules, decided
 from kcp.auth.authorization.constant import EVERYTHING, MASTERS_ONLY, NOTHING
 from kcp.auth.authorization.rbac.permissions import ClusterPermissions, Grant, LargeRoleError, Verdict, problem_of
@@ -74,7 +74,8 @@ class RBACAuthorizer:
 
     def _decided(self, permissions: ClusterPermissions, user: User, attributes: AuthorizationAttributes) -> Decision:
         if not attributes.is_resource:
-            if attributes.cluster != DEFAULT and attributes.path.startswith(_SERVER_PATH):
+            of_server = attributes.path.startswith(_SERVER_PATH) and not isinstance(attributes, DelegatedAttributes)
+            if of_server and attributes.cluster != DEFAULT:
                 return _ROOT_ONLY
             return permissions.decide_path(user, attributes.verb, attributes.path)
         identity = (
