@@ -182,7 +182,7 @@ _logging = flags.group("Logging")
 @_limits(
     "--min-request-timeout",
     default="30m",
-    type=_DURATION,
+    type=flags.DurationType(plain_seconds=True),
     help="Minimum timeout of a watch for which the client sets none; the timeout is random, up to twice this.",
 )
 @_limits(

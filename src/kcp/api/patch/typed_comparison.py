@@ -179,7 +179,9 @@ def _fields_of_new(new: dict[str, Any], type_: MergeType, skipped: frozenset[str
     """The tracked fields of an object that is compared with none."""
     made: FieldSet = {}
     fields, rest = type_.fields, type_.rest
-    for key in sorted(new.keys() - skipped):
+    for key in sorted(new):
+        if key in skipped:
+            continue
         value = new[key]
         if key != "metadata":
             made["f:" + key] = all_fields_of(value, fields.get(key, rest), encoded=encoded)
@@ -190,8 +192,11 @@ def _fields_of_new(new: dict[str, Any], type_: MergeType, skipped: frozenset[str
 
 def _fields_of_new_metadata(meta: dict[str, Any], *, encoded: bool) -> FieldSet:
     fields, rest = OBJECT_META.fields, OBJECT_META.rest
-    tracked = sorted(meta.keys() - STRIPPED_METADATA)
-    return {"f:" + key: all_fields_of(meta[key], fields.get(key, rest), encoded=encoded) for key in tracked}
+    return {
+        "f:" + key: all_fields_of(meta[key], fields.get(key, rest), encoded=encoded)
+        for key in sorted(meta)
+        if key not in STRIPPED_METADATA
+    }
 
 
 @lru_cache(maxsize=256)
