@@ -37,6 +37,7 @@ class _Running:
     def __init__(self, registration: Registration, run: RunSyncer) -> None:
         self.identity = _Identity(registration.uid, registration.digest)
         self.problem = ""
+        self._stopping = False
         self.started = asyncio.get_running_loop().time()
         self._registration = registration
         self._run = run
@@ -57,6 +58,8 @@ class _Running:
             except Exception as error:
                 self.problem = f"the syncer has ended with an unexpected error ({type(error).__name__})"
                 logger.exception("%s: the syncer has ended, and begins again in %.0f s", key, delay)
+            if self._stopping:
+                return  # the cancellation came while the syncer ended by itself
             if loop.time() - started > _LAST_DELAY:
                 delay = _FIRST_DELAY
             await asyncio.sleep(delay)
@@ -64,6 +67,7 @@ class _Running:
             self.problem = ""
 
     async def stop(self) -> None:
+        self._stopping = True
         self.task.cancel()
         await asyncio.gather(self.task, return_exceptions=True)
 
