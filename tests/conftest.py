@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 from collections.abc import Callable
 
@@ -20,6 +21,9 @@ settings.load_profile("kcp")
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
+# processes that tests start share what the first of them has compiled
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
 Report = Callable[[str], None]
 _PROPERTY = "measured"
 
@@ -28,6 +32,11 @@ _PROPERTY = "measured"
 def measured(record_property: Callable[[str, object], None]) -> Report:
     """Report a figure."""
     return lambda text: record_property(_PROPERTY, text)
+
+
+def pytest_xdist_auto_num_workers() -> int:
+    """Run two workers for each processor: many tests wait for processes and disks."""
+    return 2 * len(os.sched_getaffinity(0))
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

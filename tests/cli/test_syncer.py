@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -17,6 +18,7 @@ import pytest
 from kcp.client import Client, load_configuration
 from kcp.multicluster.placement import CLUSTERS
 from kcp.testing import LogicalCluster, Server
+from tests.documentation.test_readme import ROOT, blocks
 from tests.multicluster.syncer.world import CLUSTER, CONFIG_MAPS, World, assigned, prepare
 from tests.support.kcp_process import run
 from tests.support.waiting import PATIENCE, eventually
@@ -30,8 +32,8 @@ from tests.support.waiting import PATIENCE, eventually
         (("--cluster", "east", "--from-kubeconfig", "/no/such/file"), "/no/such/file: there is no such kubeconfig"),
         (("--cluster", "east", "--from-kubeconfig", "f", "--heartbeat-interval", "0s"), "must be longer than 0 s"),
         (
-            ("--cluster", "east", "--from-kubeconfig", "f", "--monitoring-bind-address", "8080"),
-            '--monitoring-bind-address "8080" is not HOST:PORT, such as 127.0.0.1:8080',
+            ("--cluster", "east", "--from-kubeconfig", "f", "--listen", "8080"),
+            '--listen "8080" is not HOST:PORT, such as 127.0.0.1:8080',
         ),
     ],
 )
@@ -58,10 +60,16 @@ def test_without_a_cluster_the_exit_code_is_3(kcp_server: Server) -> None:
 
 @contextmanager
 def syncer(source: LogicalCluster, target: LogicalCluster) -> Iterator[tuple[subprocess.Popen[str], str]]:
-    """A running syncer, and the address of its metrics."""
-    files = ["--from-kubeconfig", str(source.kubeconfig), "--to-kubeconfig", str(target.kubeconfig)]
-    options = ["--cluster", CLUSTER, "--monitoring-bind-address", "127.0.0.1:0", "--heartbeat-interval", "1s"]
-    command = [sys.executable, "-m", "kcp", "syncer", *files, *options]
+    """A syncer that is run as the page says, and the address of its metrics."""
+    (shown,) = [text for text in blocks(ROOT / "docs" / "syncer.md", "sh") if text.startswith("kcp syncer")]
+    here = {
+        "kcp.kubeconfig": str(source.kubeconfig),
+        "us-east1.kubeconfig": str(target.kubeconfig),
+        "us-east1": CLUSTER,
+        "127.0.0.1:8080": "127.0.0.1:0",
+    }
+    words = [here.get(word, word) for word in shlex.split(shown)]
+    command = [sys.executable, "-m", *words, "--heartbeat-interval", "1s"]
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
     try:
         assert process.stderr is not None

@@ -76,11 +76,19 @@ class Team:
         wait_until(established, f"{definition['metadata']['name']} is established")
 
     def grant(self, roles: str, subject: Object = ACCOUNT, without: str = "") -> None:
-        """Bind the roles of a file to a subject; ``without`` is a verb and a resource that they then lack."""
+        """Create the roles of a file and bind them to a subject; ``without`` is a verb and a resource that they then lack."""
+        for kind, name in self.add_roles(roles, without):
+            self.bind(kind, name, subject, namespaced=kind == "Role")
+
+    def add_roles(self, roles: str, without: str = "") -> list[tuple[str, str]]:
+        """Create the roles of a file; return their kinds and names."""
+        added = []
         for number, role in enumerate(roles_of(roles, without)):
-            name = f"{roles}-{number}"
-            self._rbac(f"{role['kind'].lower()}s", {"metadata": {"name": name}, "rules": role["rules"]})
-            self.bind(role["kind"], name, subject, namespaced=role["kind"] == "Role")
+            name = f"{roles}-{number}" if number else roles
+            body = {"metadata": {"name": name, "labels": role.get("labels", {})}, "rules": role["rules"]}
+            self._rbac(f"{role['kind'].lower()}s", body)
+            added.append((role["kind"], name))
+        return added
 
     def bind(self, kind: str, name: str, subject: Object, *, namespaced: bool = True) -> None:
         """Bind a role to a subject, in the namespace or everywhere."""

@@ -145,6 +145,12 @@ def _is_plainly_qualified(text: str) -> bool:
     return bool(_qualified_ok(text))
 
 
+@lru_cache(maxsize=2048)
+def is_plain_label(key: str, value: str) -> bool:
+    """Whether a short key and a short value are those of a label. Labels recur from object to object."""
+    return not is_qualified_name(key) and not is_label_value(value)
+
+
 def is_qualified_name(text: str) -> list[str]:
     """A label key, annotation key or finalizer: ``[prefix/]name``."""
     if len(text) <= LABEL_LENGTH and _is_plainly_qualified(text):

@@ -54,10 +54,10 @@ _monitoring = flags.group("Monitoring")
 )
 @_syncing(
     "--discovery-interval",
-    default="1m",
+    default="5m",
     type=flags.DurationType(),
     metavar="DURATION",
-    help="Time after which the resources of both servers are discovered again.",
+    help="Time after which the resources of both servers are discovered again, if nothing else shows a change.",
 )
 @_syncing(
     "--namespace-clean-delay",
@@ -67,7 +67,7 @@ _monitoring = flags.group("Monitoring")
     help="Time after which a namespace without copies is removed from the cluster.",
 )
 @_monitoring(
-    "--monitoring-bind-address",
+    "--listen",
     default="",
     metavar="HOST:PORT",
     show_default=False,
@@ -98,7 +98,7 @@ def syncer(cluster: str, cluster_uid: str, verbosity: int, log_format: str, **ch
 
     if choices["from_kubeconfig"] is None:
         raise click.UsageError("--from-kubeconfig is missing: the file of the kcp server")
-    address = _address(choices["monitoring_bind_address"])
+    address = _address(choices["listen"])
     for name in ("heartbeat_interval", "discovery_interval"):
         if choices[name] <= 0:
             raise click.UsageError(f"--{name.replace('_', '-')} must be longer than 0 s")
@@ -130,7 +130,7 @@ def _address(text: str) -> tuple[str, int] | None:
         return None
     host, _, port = text.rpartition(":")
     if not host or not (port.isascii() and port.isdigit()) or int(port) > 65535:
-        raise click.UsageError(f'--monitoring-bind-address "{text}" is not HOST:PORT, such as 127.0.0.1:8080')
+        raise click.UsageError(f'--listen "{text}" is not HOST:PORT, such as 127.0.0.1:8080')
     return host.removeprefix("[").removesuffix("]"), int(port)
 
 

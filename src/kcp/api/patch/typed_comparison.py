@@ -7,28 +7,28 @@ objects at once and skips equal subtrees, which ``==`` of dicts detects in C.
 from __future__ import annotations
 
 from functools import lru_cache
-from itertools import chain, compress, groupby, islice, repeat
-from operator import eq, ne
+from itertools import chain, groupby, islice
+from operator import eq
 from typing import Any, Final
 
 from kcp.api.json_values import equal
 from kcp.api.patch import field_sets
 from kcp.api.patch.field_sets import LEAF, FieldSet
-from kcp.api.patch.merge_types import OBJECT_META, UNTYPED, MergeType
+from kcp.api.patch.merge_types import META_TEXTS, OBJECT_META, UNTYPED, MergeType
 from kcp.api.patch.path_elements import path_elements
 
 Paths = tuple[tuple[str, ...], ...]
 
 _SCALARS: Final = frozenset((str, int, float, bool, type(None)))
 _MANY: Final = 16
-"""Members of a map from which its node is not cached."""
+"""Members of a map from which the iterators of a node without a loop cost less than the loop."""
 _ENCODED_FROM: Final = 1_000
 """Members of a map or list from which its node may be JSON text."""
 _MAX_SHAPES: Final = 64
 """Sets of names whose nodes the items of a list share."""
 _CACHED_NAMES: Final = 1024
 _CACHED_LENGTH: Final = 512
-"""Sets of names whose nodes are cached, as objects of one kind have the same, and the characters of one of them."""
+"""Names of labels and annotations whose nodes are cached, and the characters of one object's."""
 _ABSENT: Final = object()
 
 STRIPPED: Final = frozenset(("apiVersion", "kind"))
@@ -59,9 +59,13 @@ def all_fields_of(value: Any, type_: MergeType, *, encoded: bool = False) -> Fie
     if kind is dict:
         if not value or type_.atomic_map:
             return LEAF
-        if _SCALARS.issuperset(map(type, value.values())):
-            return _node_of_scalars(value, encoded=encoded)
+        if type_ is META_TEXTS and len(value) < _MANY and len("".join(value)) <= _CACHED_LENGTH:
+            return _node_of_names(tuple(value))
         fields, rest = type_.fields, type_.rest
+        if len(value) >= _MANY and _SCALARS.issuperset(map(type, value.values())):
+            names = sorted(value)
+            make = field_sets.encoded_names if encoded and len(names) > _ENCODED_FROM else field_sets.node_of_names
+            return make(names)
         node: FieldSet = {".": LEAF}
         for key in sorted(value):
             child = value[key]
@@ -85,17 +89,9 @@ def all_fields_of(value: Any, type_: MergeType, *, encoded: bool = False) -> Fie
     return LEAF
 
 
-def _node_of_scalars(value: dict[str, Any], *, encoded: bool) -> FieldSet:
-    """The node of a map of scalars. Maps with equal names share it."""
-    if len(value) < _MANY and len("".join(value)) <= _CACHED_LENGTH:
-        return _node_of_names(tuple(value))
-    names = sorted(value)
-    make = field_sets.encoded_names if encoded and len(names) > _ENCODED_FROM else field_sets.node_of_names
-    return make(names)
-
-
 @lru_cache(_CACHED_NAMES)
 def _node_of_names(names: tuple[str, ...]) -> FieldSet:
+    """The node of labels or annotations: many objects have the same names."""
     return field_sets.node_of_names(sorted(names))
 
 
@@ -183,7 +179,9 @@ def _fields_of_new(new: dict[str, Any], type_: MergeType, skipped: frozenset[str
     """The tracked fields of an object that is compared with none."""
     made: FieldSet = {}
     fields, rest = type_.fields, type_.rest
-    for key in sorted(new.keys() - skipped):
+    for key in sorted(new):
+        if key in skipped:
+            continue
         value = new[key]
         if key != "metadata":
             made["f:" + key] = all_fields_of(value, fields.get(key, rest), encoded=encoded)
@@ -194,8 +192,11 @@ def _fields_of_new(new: dict[str, Any], type_: MergeType, skipped: frozenset[str
 
 def _fields_of_new_metadata(meta: dict[str, Any], *, encoded: bool) -> FieldSet:
     fields, rest = OBJECT_META.fields, OBJECT_META.rest
-    tracked = sorted(meta.keys() - STRIPPED_METADATA)
-    return {"f:" + key: all_fields_of(meta[key], fields.get(key, rest), encoded=encoded) for key in tracked}
+    return {
+        "f:" + key: all_fields_of(meta[key], fields.get(key, rest), encoded=encoded)
+        for key in sorted(meta)
+        if key not in STRIPPED_METADATA
+    }
 
 
 @lru_cache(maxsize=256)
@@ -281,16 +282,20 @@ def _compare_maps(
     encoded: bool = False,
 ) -> None:
     fields, rest = type_.fields, type_.rest
-    for key in new if type_.loose else compress(new, map(ne, new.values(), map(old.get, new, repeat(_ABSENT)))):
-        if key in untracked:
+    for key, value in new.items():
+        before = old.get(key, _ABSENT)
+        if before is value or key in untracked:
             continue
-        value, before, child = new[key], old.get(key, _ABSENT), fields.get(key, rest)
+        if before == value and (not type_.loose or equal(before, value)):
+            continue
+        child = fields.get(key, rest)
         if before is _ABSENT:
             modified["f:" + key] = all_fields_of(value, child, encoded=encoded)
-        elif before is not value and (before != value or (child.loose and not equal(before, value))):
+        else:
             _compare(before, value, child, "f:" + key, modified, removed)
-    for key in old.keys() - new.keys() - untracked:
-        removed["f:" + key] = all_fields_of(old[key], fields.get(key, rest))
+    for key, value in old.items():
+        if key not in new and key not in untracked:
+            removed["f:" + key] = all_fields_of(value, fields.get(key, rest))
 
 
 def _compare_lists(old: list[Any], new: list[Any], type_: MergeType, modified: FieldSet, removed: FieldSet) -> None:

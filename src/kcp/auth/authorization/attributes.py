@@ -32,3 +32,9 @@ class AuthorizationAttributes:
     def field_selector(self) -> str:
         """Return the text of the field selector of a list or watch, as the client sent it."""
         return ""
+
+
+class DelegatedAttributes(AuthorizationAttributes):
+    """A request to another server, which has this one decide by a SubjectAccessReview; its paths are not this server's."""
+
+    __slots__ = ()

@@ -1,4 +1,4 @@
-"""The syncer: mirrors the objects that are assigned to a cluster down to it, and their status up. See docs/multicluster.md.
+"""The syncer: mirrors the objects that are assigned to a cluster down to it, and their status up. See docs/syncer.md.
 
 What is done with an object is decided by pure functions (`decisions`, over `ownership`), copies are made by `transforms` from
 the data of `kinds.yaml`; `reconciling` applies the decisions, and `syncer` puts the parts together.

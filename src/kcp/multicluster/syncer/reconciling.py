@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from kcp.api.kinds import GroupResource
-from kcp.client import Client, ConflictError, EventRecorder, NotFoundError, RetryError
+from kcp.client import Client, ConflictError, EventRecorder, InvalidError, NotFoundError, RetryError
 from kcp.client.objects import Object
 from kcp.multicluster.placement import SYNC_ERROR_ANNOTATION, cluster_of
 from kcp.multicluster.syncer import upstream
@@ -47,8 +47,6 @@ class Shared:
     recorder: EventRecorder
     metrics: SyncerMetrics
     queue: Callable[[Key], None]
-    recheck: Callable[[Key], None]
-    """Called with the key of an object that is named and does not exist: it may be created without a sign."""
     emptied: Callable[[str], None]
     """Called with the namespace of an object whose copy is gone."""
     types: dict[GroupResource, SyncedType] = field(default_factory=dict)
@@ -127,8 +125,8 @@ class Reconciliation:
             await self._release()
         elif self._copy is None:
             self._gone()
-            if self._shared.references.are_to(self._key):
-                self._shared.recheck(self._key)
+            if not self._synced.sees_creations and self._shared.references.are_to(self._key):
+                raise RetryError("it is named, does not exist, and may be created without a sign")
 
     def _gone(self) -> None:
         self._shared.forget(self._key)
@@ -322,5 +320,9 @@ class Reconciliation:
                 self._shared.client, self._key, self._synced.pair.upstream, uid, wanted, self._shared.manager
             )
         except NotFoundError as error:
+            raise RetryError(str(error)) from error
+        except InvalidError as error:
+            if (error.details or {}).get("name"):  # else another object has the name by now
+                self._record(Problem("StatusNotWritten", str(error)))
             raise RetryError(str(error)) from error
         self._shared.statuses[self._key] = comparable, digest(written.get("status") or {})

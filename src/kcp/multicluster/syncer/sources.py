@@ -46,6 +46,9 @@ class View(Protocol):
 class ObjectSource(Protocol):
     """Gives a syncer views of resources upstream. Each view calls its handler from then on until it is stopped."""
 
+    sees_everything: bool
+    """Whether `dependencies` have the metadata of all objects, not only of those with the syncer's label."""
+
     def assigned(self, resource: APIResource, handler: Handler) -> View:
         """Return the objects that are assigned to the cluster."""
 
@@ -108,6 +111,8 @@ def view_of(
 class OwnSource:
     """Watches of one syncer in one logical cluster."""
 
+    sees_everything = False
+
     def __init__(self, client: Client, cluster: str) -> None:
         self._client = client
         self._cluster = cluster
@@ -133,6 +138,11 @@ class SharedSources:
         """Return the source of a Cluster's syncer."""
         return _SharedSource(self, logical_cluster, cluster)
 
+    @property
+    def watched(self) -> list[APIResource]:
+        """The resources that are watched."""
+        return [resource for resource, _ in self._shared]
+
     def watch(self, resource: APIResource, *, metadata_only: bool) -> _SharedWatch:
         """Return the watch of a resource; it runs as long as it has views."""
         key = resource, metadata_only
@@ -146,6 +156,8 @@ class SharedSources:
 
 
 class _SharedSource:
+    sees_everything = True
+
     def __init__(self, shared: SharedSources, logical_cluster: LogicalClusterName, cluster: str) -> None:
         self._shared = shared
         self._place = (logical_cluster, cluster)

@@ -43,6 +43,7 @@ class SyncedType:
         self.assigned: View = source.assigned(pair.upstream, self._on_assigned)
         self.follows_others: bool = str(self.resource) in kinds().dependencies
         """Whether its objects are also synced because others name them."""
+        self.sees_creations: bool = source.sees_everything
         self.dependencies: View | None = None
         if self.follows_others:
             self.dependencies = source.dependencies(pair.upstream, self._on_metadata)

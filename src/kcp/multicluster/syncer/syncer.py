@@ -8,7 +8,7 @@ import time
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any
 
 from kcp.client import (
     CachedObject,
@@ -37,9 +37,6 @@ from kcp.multicluster.syncer.synced_types import SyncedType
 from kcp.multicluster.syncer.type_set import TypeSet
 from kcp.multicluster.syncer.upstream import NAMESPACES, IdentityError
 
-_RECHECK: Final = 10.0
-"""Seconds after which an object that is named and does not exist is looked for again."""
-
 logger = logging.getLogger(__name__)
 
 
@@ -48,13 +45,14 @@ class SyncerSettings:
     """How a syncer works. All times are in seconds.
 
     ``resources`` (``<plural>.<group>``) are synced also without an APIResourceImport. ``last_delay`` is the longest time until an
-    object that the cluster refuses is tried again, ``clean_delay`` the time that an unused namespace stays.
+    object that the cluster refuses is tried again, ``clean_delay`` the time that an unused namespace stays. Both sides are
+    discovered again when imports change, after ``last_delay`` while resources cannot be synced, and after ``discovery_interval``.
     """
 
     resources: tuple[str, ...] = ()
     workers: int = 8
     heartbeat_interval: float = 20.0
-    discovery_interval: float = 60.0
+    discovery_interval: float = 300.0
     clean_delay: float = 30.0
     last_delay: float = 60.0
     events: bool = True
@@ -135,7 +133,6 @@ class Syncer:
                 recorder,
                 self._metrics,
                 self._queue.add,
-                lambda key: self._queue.add_later(key, _RECHECK),
                 lambda namespace: self._cleaning.add_later(namespace, self._settings.clean_delay),
             )
             stack.push_async_callback(self._follow_cluster().stop)
@@ -161,7 +158,7 @@ class Syncer:
             queue.start()
             stack.push_async_callback(queue.stop)
         async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(self._types.run(settings.discovery_interval))
+            tasks.create_task(self._types.run(settings.discovery_interval, settings.last_delay))
             tasks.create_task(self._heartbeat.run(settings.heartbeat_interval))
             tasks.create_task(self._watch_identity())
             if settings.events:

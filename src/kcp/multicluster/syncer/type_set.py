@@ -51,20 +51,24 @@ class TypeSet:
         self.stopped: dict[str, Problem] = {}
         """Why resources are not synced, by name."""
 
-    async def run(self, interval: float) -> None:
-        """Choose now, when imports change, and every ``interval`` seconds, until cancelled."""
+    async def run(self, interval: float, retry: float) -> None:
+        """Choose now, when imports change, and every ``interval`` seconds, or ``retry`` while resources are stopped."""
         try:
             while True:
                 self._changed.clear()
                 await self._refresh()
                 try:
-                    async with asyncio.timeout(interval):
+                    async with asyncio.timeout(interval if self._is_settled() else min(interval, retry)):
                         await self._changed.wait()
                     await asyncio.sleep(_CONDITIONS_SETTLE)
                 except TimeoutError:
                     continue
         finally:
             await self._stop_all()
+
+    def _is_settled(self) -> bool:
+        """Whether nothing is missing whose coming would only be seen by discovery."""
+        return self.chosen and not self.stopped and self._imports is not None
 
     async def _refresh(self) -> None:
         try:
