@@ -8,6 +8,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any, Final, NamedTuple
 
 from kcp.client import Client, ClientError, ObjectKey, StatusError
+from kcp.multicluster.clusters.api import Reason
 from kcp.multicluster.clusters.kubeconfigs import syncing
 from kcp.multicluster.clusters.modes.contract import Registration
 from kcp.multicluster.clusters.readiness import SyncerState
@@ -87,7 +88,7 @@ class PushedSyncers:
         if running is None:
             running = self._running[registration.key] = _Running(registration, self._run)
         age = asyncio.get_running_loop().time() - running.started
-        return SyncerState(running.problem, installing=age < _INSTALLING)
+        return SyncerState(running.problem, installing=age < _INSTALLING, reason=Reason.ERROR_STARTING_SYNCER)
 
     async def uninstall(self, registration: Registration) -> bool:
         await self.stop(registration.key)
