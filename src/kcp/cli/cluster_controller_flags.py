@@ -23,8 +23,8 @@ _FLAGS: Final = (
     "cluster_logical_clusters",
     "heartbeat_threshold",
 )
-_HEARTBEATS: Final = 3
-"""Heartbeats within the threshold that pushed syncers send at least."""
+_LEAST_BEATS: Final = 3
+"""Heartbeats in the time after which a syncer counts as dead."""
 
 
 def controller_flags(heading: str) -> Callable[[Command], Command]:
@@ -66,10 +66,10 @@ def controller_flags(heading: str) -> Callable[[Command], Command]:
         ),
         group(
             "--heartbeat-threshold",
+            default="1m",
             type=flags.DurationType(),
             metavar="DURATION",
-            show_default=False,
-            help="Time without a sign of life from a syncer after which its cluster is not ready. [default: 1m]",
+            help="Time without heartbeats of its syncer after which a cluster is not ready.",
         ),
     )
 
@@ -91,18 +91,18 @@ def take_controller_choices(choices: dict[str, Any]) -> dict[str, Any]:
     for name in ("syncer_image", "syncer_server_url"):
         if taken[name] and not taken["pull_mode"]:
             raise click.UsageError(f"--{name.replace('_', '-')} needs --pull-mode")
-    if taken["heartbeat_threshold"] is not None and taken["heartbeat_threshold"] < 1:
-        raise click.UsageError("--heartbeat-threshold must be at least 1s")
+    if taken["heartbeat_threshold"] <= 0:
+        raise click.UsageError("--heartbeat-threshold must be longer than 0 s")
     return taken
 
 
 def options_of(taken: dict[str, Any], configuration: ClientConfiguration, **more: Any) -> Options:
     """Return the options of the controller. ``configuration`` is how it reaches the server. Raises ConfigurationError."""
     from kcp.multicluster.clusters import Mode, Options, upstream_of
-    from kcp.multicluster.clusters.heartbeats import THRESHOLD
-    from kcp.multicluster.clusters.running import HEARTBEAT_INTERVAL, RESOURCES
+    from kcp.multicluster.clusters.api import HEARTBEAT_INTERVAL
+    from kcp.multicluster.clusters.running import RESOURCES
 
-    threshold = taken["heartbeat_threshold"] or THRESHOLD
+    threshold = taken["heartbeat_threshold"]
     mode = Mode.PUSH if taken["push_mode"] else Mode.PULL if taken["pull_mode"] else Mode.NONE
     return Options(
         mode=mode,
@@ -110,7 +110,7 @@ def options_of(taken: dict[str, Any], configuration: ClientConfiguration, **more
         syncer_upstream=upstream_of(configuration, taken["syncer_server_url"]),
         resources=taken["resources_to_sync"] or RESOURCES,
         logical_clusters=taken["cluster_logical_clusters"],
-        heartbeat_interval=min(HEARTBEAT_INTERVAL, threshold / _HEARTBEATS),
         heartbeat_threshold=threshold,
+        heartbeat_interval=min(HEARTBEAT_INTERVAL, threshold / _LEAST_BEATS),
         **more,
     )

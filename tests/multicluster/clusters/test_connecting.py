@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 
+from kcp.client import Client, ObjectKey, load_configuration
+from kcp.logical_clusters import LogicalClusterName
+from kcp.multicluster.clusters.messages import Secrets
+from kcp.multicluster.clusters.modes.contract import Registration
 from kcp.multicluster.clusters.modes.push import PushedSyncers
 from kcp.multicluster.negotiation.api import IMPORTS
+from kcp.multicluster.syncer import IdentityError
 from kcp.testing import LogicalCluster, Server
 from tests.multicluster.clusters.control_plane import (
     GADGETS,
@@ -150,3 +156,26 @@ async def test_two_logical_clusters_have_clusters_of_one_name(kcp_server: Server
             await there.clusters.delete("us-east1")
             await there.vanishes("us-east1")
             await plane.is_ready("us-east1", "True", "SyncerReady")
+
+
+async def test_a_syncer_that_ends_while_it_is_stopped_is_not_started_again(kcp_cluster: LogicalCluster) -> None:
+    """An exception group may hide the cancellation behind the error that came first."""
+    running, ended = asyncio.Event(), 0
+
+    async def run(registration: Registration, downstream: Client) -> None:
+        nonlocal ended
+        running.set()
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            ended += 1
+            raise IdentityError("the Cluster is being deleted") from None
+
+    configuration = load_configuration(kcp_cluster.kubeconfig)
+    async with Client(configuration) as client:
+        key = ObjectKey(LogicalClusterName("any"), "", "us-east1")
+        syncers = PushedSyncers(run)
+        await syncers.ensure(Registration(key, "uid", "digest", configuration, client, client, Secrets()))
+        await running.wait()
+        await syncers.stop(key)
+        assert ended == 1

@@ -32,6 +32,8 @@ NODES: Final = APIResource("", "v1", "nodes", "Node", namespaced=False)
 
 KUBECONFIG_KEY: Final = "kubeconfig"
 """The default key of a kubeconfig in a Secret."""
+HEARTBEAT_INTERVAL: Final = 20.0
+"""Seconds between two heartbeats of a syncer."""
 _NAME_LENGTH: Final = 63
 
 
