@@ -105,9 +105,9 @@ async def test_a_valid_token_is_accepted_beside_a_certificate_that_does_not_veri
     known = ClientCertificates([certificates.new_authority("mine").certificate])
     union = UnionAuthenticator([known, TOKENS], Anonymous())
     chain = (unknown.certificate.decode(),)
-    assert await union.authenticate(Request({b"authorization": b"Bearer secret"}, chain)) is JANE
+    assert await resolved(union.authenticate(Request({b"authorization": b"Bearer secret"}, chain))) is JANE
     with pytest.raises(StatusError, match="Unauthorized"):
-        await union.authenticate(Request({}, chain))
+        await resolved(union.authenticate(Request({}, chain)))
 
 
 async def test_without_anonymous_requests_a_credential_is_needed() -> None:

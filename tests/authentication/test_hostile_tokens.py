@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from kcp.api.errors import StatusError
 from kcp.auth import json_web_tokens
-from kcp.auth.authentication.authenticator import TokenAuthenticator
+from kcp.auth.authentication.authenticator import TokenAuthenticator, resolved
 from kcp.auth.authentication.bearer_tokens import BearerTokens
 from kcp.auth.authentication.oidc import claims, configuration
 from kcp.auth.authentication.oidc.claims import ClaimsError
@@ -122,9 +122,11 @@ class Verifying:
     def found(self, token: bytes) -> User | int:
         """The user of a token, or the status of the refusal."""
         try:
-            return self._runner.run(self._union.authenticate(Request({b"authorization": b"Bearer " + token})))
+            user = self._runner.run(resolved(self._union.authenticate(Request({b"authorization": b"Bearer " + token}))))
         except StatusError as error:
             return error.code
+        assert user is not None
+        return user
 
 
 @pytest.fixture(scope="module")

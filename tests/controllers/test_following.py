@@ -39,7 +39,7 @@ async def test_present_records_and_changes_are_applied_in_the_order_in_which_the
     async def apply(transition: Transition) -> None:
         applied.append(transition)
 
-    queue = TransitionQueue("test", lambda _: True, apply)
+    queue = TransitionQueue("test", lambda *_: True, apply)
     queue.add_events([Event(1, key("a"), record("a"), None)])
     queue.start()
     queue.add_present([record("b"), record("c")])
@@ -60,7 +60,7 @@ async def test_irrelevant_changes_are_not_applied() -> None:
     async def apply(transition: Transition) -> None:
         applied.append(transition.key.name)
 
-    queue = TransitionQueue("test", lambda one: one.key.name != "b", apply)
+    queue = TransitionQueue("test", lambda key, _before, _after: key.name != "b", apply)
     queue.start()
     queue.add_present([record(name) for name in "abc"])
     await queue.applied()
@@ -78,7 +78,7 @@ async def test_a_change_that_cannot_be_applied_is_named_in_the_log_and_passed_ov
             raise ValueError("not an object")
         applied.append(transition.key.name)
 
-    queue = TransitionQueue("test", lambda _: True, apply)
+    queue = TransitionQueue("test", lambda *_: True, apply)
     queue.start()
     queue.add_present([record("bad"), record("good")])
     await queue.applied()

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping, Sequence
-from operator import is_, ne
+from operator import ne
 from typing import Any, Final
 
 from kcp.api import errors, names
@@ -57,7 +57,7 @@ _MANY: Final = 32
 """Labels or annotations whose keys are matched together."""
 _GENERATED_BASE: Final = 58
 _ALPHABET: Final = "bcdfghjklmnpqrstvwxz2456789"
-_OMITTED_EMPTY: Final = frozenset(("labels", "annotations", "finalizers", "ownerReferences", "generateName"))
+_OMITTED_EMPTY: Final = ("labels", "annotations", "finalizers", "ownerReferences", "generateName")
 _IMMUTABLE: Final = (
     "name",
     "namespace",
@@ -66,6 +66,8 @@ _IMMUTABLE: Final = (
     "deletionTimestamp",
     "deletionGracePeriodSeconds",
 )
+_TEXTS: Final = frozenset((str,))
+_OPERATIONS: Final = ("Apply", "Update")
 _OWN_FINALIZERS: Final = ("kubernetes", "orphan", "foregroundDeletion")
 
 
@@ -196,9 +198,13 @@ def check_meta_types(meta: Any, described: str = "") -> None:
 
 
 def _check_members(value: dict[str, Any], struct: _Struct, path: str) -> None:
-    if all(map(is_, map(type, value.values()), map(struct.kinds.get, value))):
-        for name in struct.restricted.intersection(value):
-            _check_restricted(value[name], struct, path, name)
+    kinds, restricted = struct.kinds, struct.restricted
+    for name, member in value.items():
+        if type(member) is not kinds.get(name):
+            break
+        if name in restricted:
+            _check_restricted(member, struct, path, name)
+    else:
         return
     nulls = []
     for name, member in value.items():
@@ -226,6 +232,8 @@ def _check_restricted(member: Any, struct: _Struct, path: str, name: str) -> Non
 
 
 def _check_texts(texts: dict[str, Any], path: str) -> None:
+    if _TEXTS.issuperset(map(type, texts.values())):
+        return
     for key, value in texts.items():
         if type(value) is not str:
             texts[key] = "" if value is None else _text_of(value, path)
@@ -308,6 +316,8 @@ def validate_labels(labels: Mapping[str, str], path: str) -> list[FieldError]:
     if len(labels) > _MANY and names.are_short_qualified_names(labels) and names.are_label_values(labels.values()):
         return found
     for key, value in labels.items():
+        if len(key) <= names.LABEL_LENGTH and len(value) <= names.LABEL_LENGTH and names.is_plain_label(key, value):
+            continue
         if messages := names.is_qualified_name(key):
             found += [invalid(path, key, message) for message in messages]
         if messages := names.is_label_value(value):
@@ -388,8 +398,8 @@ def _validate_finalizers(finalizers: Sequence[str], path: str) -> list[FieldErro
 
 def drop_empty(meta: dict[str, Any]) -> None:
     """Remove, in place, the empty members that ObjectMeta omits."""
-    for name in _OMITTED_EMPTY.intersection(meta):
-        if not meta[name]:
+    for name in _OMITTED_EMPTY:
+        if name in meta and not meta[name]:
             del meta[name]
 
 
@@ -427,12 +437,10 @@ def _validate_managed_fields(entries: Sequence[Meta], path: str) -> list[FieldEr
         if len(found) > MAX_ERRORS:
             break
         operation = entry.get("operation")
-        if operation not in ("Apply", "Update"):
+        if operation not in _OPERATIONS:
             problem = required(f"{path}[{index}].operation", "must not be empty")
             found.append(
-                problem
-                if not operation
-                else not_supported(f"{path}[{index}].operation", operation, ("Apply", "Update"))
+                problem if not operation else not_supported(f"{path}[{index}].operation", operation, _OPERATIONS)
             )
         fields_type = entry.get("fieldsType")
         if fields_type and fields_type != "FieldsV1":

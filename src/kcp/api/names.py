@@ -145,6 +145,12 @@ def _is_plainly_qualified(text: str) -> bool:
     return bool(_qualified_ok(text))
 
 
+@lru_cache(maxsize=2048)
+def is_plain_label(key: str, value: str) -> bool:
+    """Whether a short key and a short value are those of a label. Labels recur from object to object."""
+    return not is_qualified_name(key) and not is_label_value(value)
+
+
 def is_qualified_name(text: str) -> list[str]:
     """A label key, annotation key or finalizer: ``[prefix/]name``."""
     if len(text) <= LABEL_LENGTH and _is_plainly_qualified(text):
@@ -206,6 +212,8 @@ def _dot_errors(text: str) -> list[str]:
 
 def is_config_map_key(text: str) -> list[str]:
     """A key of a ConfigMap's or Secret's data."""
+    if len(text) <= SUBDOMAIN_LENGTH and _config_key_ok(text) and not text.startswith("."):
+        return []
     return _messages(text, SUBDOMAIN_LENGTH, bool(_config_key_ok(text)), _CONFIG_KEY_TEXT) + _dot_errors(text)
 
 

@@ -22,7 +22,7 @@ from kcp.registry.requests import Target
 from kcp.registry.types.resource_types import ResourceType
 from kcp.registry.verbs.large_work import LARGE, in_thread, run_large
 from kcp.registry.verbs.registry import Registry
-from kcp.store.contract import Range, Record
+from kcp.store.contract import Key, Range, Record
 from kcp.work_queues.pacing import Pacer
 
 Object = dict[str, Any]
@@ -118,8 +118,8 @@ def _collect(name: str, selectors: Sequence[LabelSelector], roles: Mapping[str, 
     return None if rules == (roles[name].get("rules") or []) else rules
 
 
-def _is_relevant(transition: Transition) -> bool:
-    return any(record is not None and _takes_part(record) for record in (transition.before, transition.after))
+def _is_relevant(_key: Key, before: Record | None, after: Record | None) -> bool:
+    return any(record is not None and _takes_part(record) for record in (before, after))
 
 
 def _takes_part(record: Record) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import Final, NamedTuple
 
 from kcp.controllers import tasks
@@ -47,15 +47,17 @@ class Transition(NamedTuple):
     after: Record | None
 
 
+IsRelevant = Callable[[Key, Record | None, Record | None], bool]
+"""Whether a transition matters, by its key and its records before and after."""
+
+
 class TransitionQueue:
     """Applies present records and changes in the order in which they are added, in time slices.
 
-    ``is_relevant`` is called for each when it is added and must be fast.
+    ``is_relevant`` is called for each when it is added, which every write waits for: it must be fast.
     """
 
-    def __init__(
-        self, name: str, is_relevant: Callable[[Transition], bool], apply: Callable[[Transition], Awaitable[None]]
-    ) -> None:
+    def __init__(self, name: str, is_relevant: IsRelevant, apply: Callable[[Transition], Awaitable[None]]) -> None:
         self._name = name
         self._is_relevant = is_relevant
         self._apply = apply
@@ -78,21 +80,29 @@ class TransitionQueue:
 
     def add_events(self, events: Sequence[Event]) -> None:
         """Add changes: the callback of `Store.follow`."""
-        self._add(Transition(event.key, event.previous, event.record) for event in events)
+        for event in events:
+            if self._is_relevant(event.key, event.previous, event.record):
+                self._add(Transition(event.key, event.previous, event.record))
 
     def add_present(self, records: Sequence[Record]) -> None:
         """Add records that are present."""
-        self._add(Transition(record.key, None, record) for record in records)
+        for record in records:
+            if self._is_relevant(record.key, None, record):
+                self._add(Transition(record.key, None, record))
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether everything that was added is applied."""
+        return self._empty.is_set()
 
     async def applied(self) -> None:
         """Wait until everything that was added is applied."""
         await self._empty.wait()
 
-    def _add(self, transitions: Iterable[Transition]) -> None:
-        self._waiting.extend(filter(self._is_relevant, transitions))
-        if self._waiting:
-            self._empty.clear()
-            self._added.set()
+    def _add(self, transition: Transition) -> None:
+        self._waiting.append(transition)
+        self._empty.clear()
+        self._added.set()
 
     async def _run(self) -> None:
         pacer = Pacer()

@@ -55,6 +55,8 @@ class GarbageCollector:
     def __init__(self, registry: Registry) -> None:
         self._registry = registry
         self._graph = OwnerGraph()
+        self._is_complete = False
+        """Whether the graph has the objects that were present at the start."""
         self._owners = Owners(registry)
         self._misplaced = MisplacedOwners(registry, self._owners)
         self._objects: ControllerQueue[Key] = ControllerQueue("garbage", self._reconcile, workers=16)
@@ -73,6 +75,7 @@ class GarbageCollector:
             async for records in present(store, Range(storage)):
                 self._transitions.add_present(records)
                 await self._transitions.applied()
+        self._is_complete = True
         for queue in self._queues:
             queue.start()
 
@@ -98,12 +101,12 @@ class GarbageCollector:
 
     # the graph
 
-    def _is_relevant(self, transition: Transition) -> bool:
-        key, before, after = transition
-        for record in (before, after):
-            if record is not None and (record.value.find(HAS_OWNERS) >= 0 or record.value.find(IS_DELETED) >= 0):
-                return True
-        return after is None and self._graph.knows(key.cluster)
+    def _is_relevant(self, key: Key, before: Record | None, after: Record | None) -> bool:
+        if after is not None and _may_have_node(after):
+            return True
+        if self._is_complete and self._transitions.is_idle and not self._graph.knows(key.cluster):
+            return False  # the graph has all that the record before may have brought
+        return (after is None and self._graph.knows(key.cluster)) or (before is not None and _may_have_node(before))
 
     async def _apply(self, transition: Transition) -> None:
         """Bring the graph up to date with a change, and queue the objects that are affected."""
@@ -224,6 +227,10 @@ class GarbageCollector:
             return dict(old, metadata=change(old["metadata"]))
 
         await self._registry.change(system_context(key.cluster), _target(key, type_), change_object)
+
+
+def _may_have_node(record: Record) -> bool:
+    return record.value.find(HAS_OWNERS) >= 0 or record.value.find(IS_DELETED) >= 0
 
 
 async def _node(record: Record | None) -> OwnerNode:

@@ -14,9 +14,12 @@ from kcp.registry.verbs.deleting import FOREGROUND_FINALIZER, ORPHAN_FINALIZER
 from kcp.store.contract import UNREADABLE, Key, Record
 from kcp.work_queues.pacing import Pacer
 
-HAS_OWNERS: Final = b'"ownerReferences"'
-IS_DELETED: Final = b'"deletionTimestamp"'
-"""Bytes that every record with owners, or with a deletion timestamp, contains; a few others do too."""
+HAS_OWNERS: Final = b"ownerReferences"
+IS_DELETED: Final = b"deletionTimestamp"
+"""Bytes that every record with owners, or with a deletion timestamp, contains; a few others do too.
+
+Every write is searched for them: without the quotes, which JSON is full of, the search skips more.
+"""
 
 
 class OwnerNode(NamedTuple):

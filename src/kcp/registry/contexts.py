@@ -8,6 +8,7 @@ from typing import Final
 from kcp.api.field_errors import shorten
 from kcp.auth.users import User
 from kcp.logical_clusters import LogicalClusterName
+from kcp.registry.restrictions import WriteRestriction
 
 STRICT: Final = "Strict"
 WARN: Final = "Warn"
@@ -22,12 +23,14 @@ class RequestContext:
 
     user: User
     cluster: LogicalClusterName
-    field_manager: str = ""
-    dry_run: bool = False
-    field_validation: str = WARN
     warnings: list[str] = field(default_factory=list)
     body_size: int = 0
     """Bytes of the request's body: work on a large one leaves the event loop."""
+    field_manager: str = ""
+    dry_run: bool = False
+    field_validation: str = WARN
+    restriction: WriteRestriction | None = None
+    """What the user may change, where the permission for the request is limited."""
     _warned: set[str] | None = None
 
     def warn(self, text: str) -> None:

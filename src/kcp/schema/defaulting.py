@@ -6,13 +6,12 @@ list and changes it in place.
 """
 
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any
 
 from kcp.api import json_values
 from kcp.schema.nodes import SchemaNode
 
 Defaulter = Callable[[Any], None]
-_NULL: Final = frozenset({type(None)})
 
 
 def defaulter(node: SchemaNode) -> Defaulter:
@@ -45,8 +44,10 @@ def _make(node: SchemaNode) -> Defaulter:
             if kind is dict or kind is list:
                 inner = children.get(key) or _inner(node, key, children)
                 inner(child)
-        if not _NULL.isdisjoint(map(type, value.values())):
-            _settle_nulls(value, node)
+        for child in value.values():
+            if child is None:
+                _settle_nulls(value, node)
+                break
 
     return fill
 

@@ -442,19 +442,21 @@ class Hub:
         return passed
 
     def _notify_followers(self, events: Sequence[Event]) -> None:
-        by_resource: dict[str | None, list[Event]] = {}
+        followers = self._followers
+        by_resource: dict[str | None, Sequence[Event]] = {}
         for event in events:
-            if event.key.resource in self._followers:
-                by_resource.setdefault(event.key.resource, []).append(event)
-        if None in self._followers:
-            by_resource[None] = list(events)
-        for resource, batch in by_resource.items():
-            for callback in list(self._followers[resource]):
+            resource = event.key.resource
+            if resource in followers:
+                by_resource[resource] = (*by_resource.get(resource, ()), event)
+        if None in followers:
+            by_resource[None] = events
+        for followed, batch in by_resource.items():
+            for callback in tuple(followers[followed]):
                 try:
                     callback(batch)
                 except Exception:
                     # a follower's error must not keep the writers of the batch from their results
-                    logger.exception("a follower of %s failed", resource or "the log")
+                    logger.exception("a follower of %s failed", followed or "the log")
 
     def close(self) -> None:
         """End every subscription, after delivering what was published."""

@@ -110,6 +110,9 @@ UNTYPED: Final = MergeType()
 """No schema: maps merge field by field, lists are atomic."""
 
 _TEXT: Final = MergeType(_ACCEPTED["string"])
+META_TEXTS: Final = MergeType(_ACCEPTED["object"])
+"""The labels or annotations of an object: texts by name, which the decode check has seen."""
+META_TEXTS.rest = _TEXT
 
 
 def _list_of(items: MergeType, keys: tuple[str, ...] | None, strategy: str = "", merge_key: str = "") -> MergeType:
@@ -120,8 +123,6 @@ def _list_of(items: MergeType, keys: tuple[str, ...] | None, strategy: str = "",
 
 def _object_meta() -> MergeType:
     """ObjectMeta as meta/v1 declares it."""
-    texts = MergeType(_ACCEPTED["object"])
-    texts.rest = _TEXT
     owner = MergeType(_ACCEPTED["object"])
     owner.fields = dict.fromkeys(("apiVersion", "kind", "name", "uid"), _TEXT)
     owner.fields["controller"] = owner.fields["blockOwnerDeletion"] = MergeType(_ACCEPTED["boolean"])
@@ -131,7 +132,7 @@ def _object_meta() -> MergeType:
     meta.fields = dict.fromkeys(("name", "generateName", "namespace", "selfLink", "uid", "resourceVersion"), _TEXT)
     meta.fields["creationTimestamp"] = meta.fields["deletionTimestamp"] = MergeType(_SCALARS)
     meta.fields["generation"] = meta.fields["deletionGracePeriodSeconds"] = MergeType(_NUMBERS)
-    meta.fields["labels"] = meta.fields["annotations"] = texts
+    meta.fields["labels"] = meta.fields["annotations"] = META_TEXTS
     meta.fields["finalizers"] = _list_of(_TEXT, (), "merge")
     meta.fields["ownerReferences"] = _list_of(owner, ("uid",), "merge", "uid")
     meta.fields["managedFields"] = _list_of(UNTYPED, None)

@@ -14,18 +14,22 @@ from typing import Any, Final
 from kcp.api.json_values import equal
 from kcp.api.patch import field_sets
 from kcp.api.patch.field_sets import LEAF, FieldSet
-from kcp.api.patch.merge_types import OBJECT_META, UNTYPED, MergeType
+from kcp.api.patch.merge_types import META_TEXTS, OBJECT_META, UNTYPED, MergeType
 from kcp.api.patch.path_elements import path_elements
 
 Paths = tuple[tuple[str, ...], ...]
 
 _SCALARS: Final = frozenset((str, int, float, bool, type(None)))
-_ITERATED_FROM: Final = 16
+_MANY: Final = 16
 """Members of a map from which the iterators of a node without a loop cost less than the loop."""
 _ENCODED_FROM: Final = 1_000
 """Members of a map or list from which its node may be JSON text."""
 _MAX_SHAPES: Final = 64
 """Sets of names whose nodes the items of a list share."""
+_CACHED_NAMES: Final = 1024
+_CACHED_LENGTH: Final = 512
+"""Names of labels and annotations whose nodes are cached, and the characters of one object's."""
+_ABSENT: Final = object()
 
 STRIPPED: Final = frozenset(("apiVersion", "kind"))
 """Top-level fields that managed fields never track."""
@@ -55,8 +59,10 @@ def all_fields_of(value: Any, type_: MergeType, *, encoded: bool = False) -> Fie
     if kind is dict:
         if not value or type_.atomic_map:
             return LEAF
+        if type_ is META_TEXTS and len(value) < _MANY and len("".join(value)) <= _CACHED_LENGTH:
+            return _node_of_names(tuple(value))
         fields, rest = type_.fields, type_.rest
-        if len(value) >= _ITERATED_FROM and _SCALARS.issuperset(map(type, value.values())):
+        if len(value) >= _MANY and _SCALARS.issuperset(map(type, value.values())):
             names = sorted(value)
             make = field_sets.encoded_names if encoded and len(names) > _ENCODED_FROM else field_sets.node_of_names
             return make(names)
@@ -81,6 +87,12 @@ def all_fields_of(value: Any, type_: MergeType, *, encoded: bool = False) -> Fie
         found = _encoded_items(elements, value, type_.items) if encoded else None
         return _list_node(elements, value, type_.items) if found is None else found
     return LEAF
+
+
+@lru_cache(_CACHED_NAMES)
+def _node_of_names(names: tuple[str, ...]) -> FieldSet:
+    """The node of labels or annotations: many objects have the same names."""
+    return field_sets.node_of_names(sorted(names))
 
 
 def _encoded_items(elements: list[str], items: list[Any], type_: MergeType) -> FieldSet | None:
@@ -142,9 +154,12 @@ def compare(
     A value of another type than the schema's is treated as atomic.
     """
     skipped, untracked, masked = _ignored(ignored)
+    encoded = encoded and not masked
     modified: FieldSet = {}
     removed: FieldSet = {}
-    encoded = encoded and not masked
+    if not old:
+        modified = _fields_of_new(new, type_, skipped, encoded=encoded)
+        return Comparison(field_sets.recursive_difference(modified, masked) if masked else modified, removed)
     _compare_maps(old, new, type_, modified, removed, untracked, encoded=encoded)
     if "metadata" not in skipped:
         before, after = old.get("metadata") or {}, new.get("metadata") or {}
@@ -158,6 +173,30 @@ def compare(
         modified = field_sets.recursive_difference(modified, masked)
         removed = field_sets.recursive_difference(removed, masked)
     return Comparison(modified, removed)
+
+
+def _fields_of_new(new: dict[str, Any], type_: MergeType, skipped: frozenset[str], *, encoded: bool) -> FieldSet:
+    """The tracked fields of an object that is compared with none."""
+    made: FieldSet = {}
+    fields, rest = type_.fields, type_.rest
+    for key in sorted(new):
+        if key in skipped:
+            continue
+        value = new[key]
+        if key != "metadata":
+            made["f:" + key] = all_fields_of(value, fields.get(key, rest), encoded=encoded)
+        elif value and (below := _fields_of_new_metadata(value, encoded=encoded)):
+            made["f:metadata"] = below
+    return made
+
+
+def _fields_of_new_metadata(meta: dict[str, Any], *, encoded: bool) -> FieldSet:
+    fields, rest = OBJECT_META.fields, OBJECT_META.rest
+    return {
+        "f:" + key: all_fields_of(meta[key], fields.get(key, rest), encoded=encoded)
+        for key in sorted(meta)
+        if key not in STRIPPED_METADATA
+    }
 
 
 @lru_cache(maxsize=256)
@@ -200,7 +239,7 @@ def _compare(old: Any, new: Any, type_: MergeType, element: str, modified: Field
     old_parts, new_parts = _granular(old, type_), _granular(new, type_)
     if not _comparable(old, new, old_parts, new_parts):
         # at least one side is atomic: it counts as modified, and the fields of the other side as added or removed
-        node = all_fields_of(new, type_) if new_parts else {}
+        node = all_fields_of(new, type_) if new_parts else LEAF
         modified[element] = node
         if old_parts:
             removed_below = all_fields_of(old, type_)
@@ -242,16 +281,18 @@ def _compare_maps(
     *,
     encoded: bool = False,
 ) -> None:
-    fields, rest = type_.fields, type_.rest
+    fields, rest, loose = type_.fields, type_.rest, type_.loose
     for key, value in new.items():
         if key in untracked:
             continue
-        if key not in old:
-            modified["f:" + key] = all_fields_of(value, fields.get(key, rest), encoded=encoded)
-        elif (before := old[key]) is not value:
-            child = fields.get(key, rest)
-            if before != value or (child.loose and not equal(before, value)):
-                _compare(before, value, child, "f:" + key, modified, removed)
+        before = old.get(key, _ABSENT)
+        if before is value or (before == value and (not loose or equal(before, value))):
+            continue
+        child = fields.get(key, rest)
+        if before is _ABSENT:
+            modified["f:" + key] = all_fields_of(value, child, encoded=encoded)
+        else:
+            _compare(before, value, child, "f:" + key, modified, removed)
     for key, value in old.items():
         if key not in new and key not in untracked:
             removed["f:" + key] = all_fields_of(value, fields.get(key, rest))
@@ -396,5 +437,7 @@ def reconcile(fields: FieldSet, type_: MergeType) -> FieldSet:
 
 
 def _is_atomic(node: FieldSet, type_: MergeType) -> bool:
-    first = next((key for key in node if key != "."), ".")
-    return type_.atomic_map if first[0] == "f" else type_.list_keys is None
+    for key in node:
+        if key != ".":
+            return type_.atomic_map if key[0] == "f" else type_.list_keys is None
+    return type_.list_keys is None

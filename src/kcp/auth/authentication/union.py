@@ -7,10 +7,10 @@ the request from being anonymous.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Iterator, Sequence
 
 from kcp.api import errors
-from kcp.auth.authentication.authenticator import Authenticator, Credentials, resolved
+from kcp.auth.authentication.authenticator import Authenticator, Credentials, Found, resolved
 from kcp.auth.users import User
 
 
@@ -21,19 +21,39 @@ class UnionAuthenticator:
         self._authenticators = tuple(authenticators)
         self._fallback = fallback
 
-    async def authenticate(self, credentials: Credentials) -> User:
-        """Return the first user found. Raises StatusError 401 when there is none."""
-        refusal: errors.StatusError | None = None
-        for authenticator in self._authenticators:
+    def authenticate(self, credentials: Credentials) -> User | Awaitable[User]:
+        """Return the first user found: at once, or awaited where an authenticator must wait, or refuses a credential.
+
+        Raises StatusError 401 when there is none.
+        """
+        remaining = iter(self._authenticators)
+        for authenticator in remaining:
             try:
-                user = authenticator.authenticate(credentials)
-                if user is not None and type(user) is not User:
-                    user = await resolved(user)
+                found = authenticator.authenticate(credentials)
             except errors.StatusError as error:
-                refusal = refusal or error
-                continue
-            if user is not None:
-                return user
+                return self._find(credentials, None, remaining, error)
+            if found is not None:
+                return found if isinstance(found, User) else self._find(credentials, found, remaining)
+        return self._find(credentials, None, remaining)
+
+    async def _find(
+        self,
+        credentials: Credentials,
+        found: Found,
+        remaining: Iterator[Authenticator],
+        refusal: errors.StatusError | None = None,
+    ) -> User:
+        """Return the user of an authenticator's answer, else that of the remaining ones."""
+        while True:
+            try:
+                if (user := await resolved(found)) is not None:
+                    return user
+                authenticator = next(remaining, None)
+                if authenticator is None:
+                    break
+                found = authenticator.authenticate(credentials)
+            except errors.StatusError as error:
+                refusal, found = refusal or error, None
         if refusal is not None:
             raise refusal
         if self._fallback is not None:

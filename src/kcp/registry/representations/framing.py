@@ -50,15 +50,15 @@ class JSONList:
         self.head = head
         self._start = head
 
-    def piece(self, items: list[bytes], *, last: bool) -> bytes:
-        """Join items, which may be megabytes, with what is around them: copy them once."""
+    def piece(self, items: list[bytes], *, last: bool) -> list[bytes]:
+        """Join items, which may be megabytes, with what is around them: copy them once, and a single one not at all."""
         start, self._start = self._start, b","
         end = LIST_END if last else b""
         if len(items) <= 1:
-            return b"".join((start, *items, end))
+            return [start, *items, end] if end else [start, *items]
         items[0] = start + items[0]
         items[-1] += end
-        return b",".join(items)
+        return [b",".join(items)]
 
 
 def in_slices(chunks: Iterable[list[T]], size: int = SLICE) -> Iterator[list[T]]:

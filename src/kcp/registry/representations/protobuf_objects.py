@@ -94,7 +94,7 @@ class _ProtobufList:
         self._encode = encode
         self._items: list[bytes] = []
 
-    def piece(self, items: list[bytes], *, last: bool) -> bytes:
+    def piece(self, items: list[bytes], *, last: bool) -> list[bytes]:
         """Keep the items; write the message after the last one."""
         self._items += items
-        return self._encode(self._items) if last else b""
+        return [self._encode(self._items)] if last else []

@@ -25,7 +25,7 @@ from kcp.registry.fencing import fence
 from kcp.registry.types.definition_union import DefinitionUnion
 from kcp.registry.types.record_cache import RecordCache
 from kcp.registry.types.resource_types import ResourceType, from_definition, schema_of
-from kcp.registry.types.surfaces import Definition, Surface, replaced
+from kcp.registry.types.surfaces import Definition, DiscardedTypes, Surface, replaced
 from kcp.schema.printer_columns import annotation_of
 from kcp.store.contract import UNREADABLE, Condition, DamagedValueError, Event, Key, Page, Range, Record, Store
 
@@ -72,6 +72,7 @@ class Catalog:
         self._by_content: WeakValueDictionary[tuple[str, ...], Surface] = WeakValueDictionary()
         self._shared: WeakValueDictionary[str, Definition] = WeakValueDictionary()
         self._sharing = threading.Lock()
+        self._discarded = DiscardedTypes()
         self._decoded = RecordCache(self._definition_of)
         self._many: OrderedDict[str, None] = OrderedDict()
         """Logical clusters with many definitions whose surface is not loaded."""
@@ -88,6 +89,11 @@ class Catalog:
     def base(self) -> Surface:
         """The surface of a logical cluster without CustomResourceDefinitions."""
         return self._base
+
+    @property
+    def discarded_types(self) -> int:
+        """How many types were in use when their definition was changed, deleted or forgotten: they are cyclic garbage."""
+        return self._discarded.count
 
     def builtin(self, group: str, version: str, plural: str) -> ResourceType:
         """Return a built-in type, which is there in every logical cluster."""
@@ -307,6 +313,7 @@ class Catalog:
         if found is None:
             types = from_definition(definition, definition_hash=content) if _is_established(definition) else ()
             found = Definition(digest, _names_of(definition), types)
+            self._discarded.follow(found)
             with self._sharing:
                 found = self._shared.setdefault(digest, found)
         return found

@@ -28,7 +28,7 @@ from kcp.registry.verbs.representation import Representation
 from kcp.registry.verbs.source import DamagedObjectError, Source
 from kcp.registry.verbs.watching import WatchStream
 from kcp.registry.verbs.writing import CheckPermission, Writer
-from kcp.store.contract import Record, Store
+from kcp.store.contract import Store
 
 Object = dict[str, Any]
 
@@ -73,15 +73,6 @@ class Registry:
     async def get(self, context: RequestContext, target: Target, resource_version: str = "") -> bytes:
         """One object. Raises StatusError 404, or 504 for a resource version from the future."""
         _check_servable(context, target, "get")
-        record = await self._record(context, target, resource_version)
-        if target.subresource == "scale":
-            obj = await run_large(len(record.value), served_object, record, target.type)
-            return documents.encode(scale.scale_of(obj, target.type))
-        if record.tag == target.type.schema_hash:
-            return served_bytes(record, target.type)
-        return await run_large(len(record.value), served_bytes, record, target.type)
-
-    async def _record(self, context: RequestContext, target: Target, resource_version: str) -> Record:
         type_ = target.type
         if resource_version != "0":
             await self.store.catch_up()
@@ -90,7 +81,12 @@ class Registry:
         record = self.source.get(type_, context.cluster, target.namespace, target.name)
         if record is None:
             raise errors.not_found(type_.resource, target.name)
-        return record
+        if target.subresource == "scale":
+            obj = await run_large(len(record.value), served_object, record, type_)
+            return documents.encode(scale.scale_of(obj, type_))
+        if record.tag == type_.schema_hash:
+            return documents.splice_revision(record.value, record.revision)
+        return await run_large(len(record.value), served_bytes, record, type_)
 
     async def list(self, context: RequestContext, target: Target, options: ListOptions) -> Listing:
         """A collection, to be rendered by a representation."""
@@ -176,6 +172,7 @@ class Registry:
                 self._writer, context, target, media_type, body, force=forced, duplicates=duplicates
             )
             if not target.type.strategy.confidential:
+                del body
                 return await patched
             async with confidential.redacting(context, target.type, body):
                 return await patched
@@ -234,7 +231,8 @@ def _refuse_unconverted(context: RequestContext, target: Target) -> None:
 
 
 def _check_servable(context: RequestContext, target: Target, verb: str) -> None:
-    _refuse_unconverted(context, target)
+    if target.type.needs_webhook:
+        _refuse_unconverted(context, target)
     if context.cluster == WILDCARD:
         error = errors.method_not_supported(target.type.resource, verb)
         error.message = f"{error.message} in the logical cluster * (only list and watch are)"

@@ -27,10 +27,10 @@ class ListForm(Protocol):
     head: bytes
     """The JSON of the list up to the first item; empty in a form that is not JSON."""
 
-    def piece(self, items: list[bytes], *, last: bool) -> bytes:
+    def piece(self, items: list[bytes], *, last: bool) -> list[bytes]:
         """Write a slice of encoded items, after what precedes the first one, and if it is the last slice also what ends the list.
 
-        Only a list without items has an empty slice. ``items`` is used up.
+        Returns the parts of the piece. Only a list without items has an empty slice. ``items`` is used up.
         """
 
 

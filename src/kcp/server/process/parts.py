@@ -19,6 +19,8 @@ from kcp.auth.authentication.authenticator import Authenticator, TokenAuthentica
 from kcp.auth.authentication.client_certificates import ClientCertificates
 from kcp.auth.authentication.static_tokens import StaticTokens, parse_token_file
 from kcp.auth.authorization.authorizer import Authorizer
+from kcp.auth.authorization.rbac.authorizer import RBACAuthorizer
+from kcp.auth.authorization.syncers.permissions import SyncerPermissions
 from kcp.auth.users import MASTERS, User, authenticated
 from kcp.controllers.manager import Controller, Manager
 from kcp.registry.admission.chain import AdmissionPlugin
@@ -75,9 +77,9 @@ def _configured_tokens(configuration: Configuration) -> list[tuple[str, User]]:
 def default_authorizers(environment: Environment) -> Sequence[Authorizer]:
     """Authorize by ``--authorization-config`` or ``--authorization-mode``, by default by RBAC. Raises ConfigurationError."""
     options = environment.configuration.authorization
-    return configured_authorizers(
-        options, environment.policies, environment.outbound, environment.files, environment.metrics
-    )
+    rbac = RBACAuthorizer(environment.policies)
+    rbac.ask_next(SyncerPermissions(rbac.rules_for, environment.assignments).decide)
+    return configured_authorizers(options, rbac, environment.outbound, environment.files, environment.metrics)
 
 
 def default_controllers(registry: Registry) -> Sequence[Controller]:

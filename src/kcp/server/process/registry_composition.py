@@ -56,6 +56,7 @@ async def registry_of(
         event_lifetime=int(configuration.event_ttl),
     )
     issuer.objects.read_from(registry)
+    environment.assignments.read_from(registry)
     return registry
 
 

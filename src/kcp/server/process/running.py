@@ -306,7 +306,9 @@ async def serve_until_signalled(process: ServerProcess, announce: Callable[[Serv
         return
     announce(process)
     assert process.composition is not None
-    collecting = asyncio.create_task(CyclicGarbage(process.composition.registry.large_writes).run())
+    registry = process.composition.registry
+    garbage = CyclicGarbage(registry.large_writes, lambda: registry.catalog.discarded_types)
+    collecting = asyncio.create_task(garbage.run())
     assert process.http is not None
     unhandled = _UnhandledErrors()
     loop.set_exception_handler(unhandled.report)

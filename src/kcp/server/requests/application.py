@@ -18,9 +18,11 @@ from typing import Any, Final
 
 from kcp import logical_clusters
 from kcp.api import errors
+from kcp.auth.authentication.bearer_tokens import token_of
 from kcp.auth.authentication.union import UnionAuthenticator
 from kcp.auth.authorization.authorizer import Authorizer, Decision, decided, forbidden
 from kcp.auth.authorization.impersonation import impersonated
+from kcp.auth.users import User
 from kcp.logical_clusters import LogicalClusterName
 from kcp.registry.verbs.source import DamagedObjectError
 from kcp.server.observability.metrics import Metrics
@@ -43,8 +45,8 @@ from kcp.store.contract import DamagedValueError, StoreClosedError, StoreUnavail
 logger: Final = logging.getLogger("kcp.server")
 
 _TOKEN_START: Final = len(b"Bearer ")
-_WEB_TOKEN: Final = b"Bearer eyJ"
-"""The start of the header field of a JSON Web Token."""
+_WEB_TOKEN: Final = b"eyJ"
+"""The start of a JSON Web Token."""
 _CLUSTER_PATH: Final = f"/{logical_clusters.PATH_ROOT}/".encode()
 _TOO_MANY_REQUESTS: Final = 429
 _CLIENT_CLOSED_REQUEST: Final = 499
@@ -137,7 +139,8 @@ class Application:
 
     async def _run_steps(self, exchange: Exchange) -> None:
         info = self._read(exchange)
-        exchange.user = await self._authenticator.authenticate(exchange)
+        user = self._authenticator.authenticate(exchange)
+        exchange.user = user if isinstance(user, User) else await user
         trail = self._audit.trail
         if trail is not None:
             recorded = self._audit.begin(exchange, trail)
@@ -145,7 +148,7 @@ class Application:
                 exchange.audit = None
                 raise trail.reject()
         audited = exchange.audit
-        if b" ".join(exchange.headers).find(b"impersonate-") >= 0:  # `in` raises and catches an exception
+        if exchange.may_impersonate:
             asking = exchange.user
             exchange.user = await impersonated(exchange.raw_headers, asking, info, self._authorizer)
             if exchange.user is not asking:
@@ -159,6 +162,8 @@ class Application:
             audited.decide(decision)
         if not decision.allowed:
             raise forbidden(exchange.user, info, decision.reason)
+        if decision.restriction is not None:
+            exchange.restriction = decision.restriction
         for request_filter in self._filters:
             await request_filter(exchange, info)
         handler, counted = self._route(exchange, info)
@@ -177,7 +182,7 @@ class Application:
         raw_path: bytes = scope.get("raw_path") or scope["path"].encode()
         headers = exchange.headers
         cluster_header = headers.get(logical_clusters.HEADER)
-        if cluster_header is None and headers.get(b"authorization", b"").startswith(_WEB_TOKEN):
+        if cluster_header is None and headers.get(b"authorization", b"").startswith(_WEB_TOKEN, _TOKEN_START):
             cluster_header = self._cluster_in_token(raw_path, headers[b"authorization"])
         info = exchange.info = read_request(scope["method"], raw_path, scope["query_string"], cluster_header)
         return info
@@ -189,7 +194,7 @@ class Application:
         """
         if raw_path.startswith(_CLUSTER_PATH):
             return None
-        cluster = self._cluster_of_token(authorization[_TOKEN_START:].strip())
+        cluster = self._cluster_of_token(token_of(authorization))
         return None if cluster is None else cluster.encode()
 
     def _route(self, exchange: Exchange, info: RequestInfo) -> tuple[Handler, bool]:

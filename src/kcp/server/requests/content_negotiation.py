@@ -158,6 +158,8 @@ class View(NamedTuple):
 
 
 _INCLUDE: Final = ("", "None", "Metadata", "Object")
+PLAIN: Final = (b"", b"application/json", b"*/*")
+"""The headers ``Accept`` that nearly all requests have, and the view that they mean."""
 PLAIN_VIEW: Final = View(False, WHOLE_OBJECTS, b"application/json")
 YAML_VIEW: Final = View(True, WHOLE_OBJECTS, b"application/yaml")
 PROTOBUF_VIEW: Final = View(False, ProtobufObjects(), PROTOBUF.encode(), protobuf=True)
@@ -179,7 +181,7 @@ def view(accept: bytes, verb: str, include_object: str = "", type_: ResourceType
 
     Raises StatusError 400 or 406.
     """
-    if accept in (b"application/json", b"*/*", b""):
+    if accept in PLAIN:
         return PLAIN_VIEW
     offered = (JSON,) if verb == "watch" else OBJECT_MEDIA_TYPES
     header = accept[:_LONGEST_HEADER].decode("latin-1")
@@ -209,7 +211,7 @@ def _protobuf_view(header: str, kinds: tuple[str, ...], offered: tuple[str, ...]
 
 def status_view(accept: bytes) -> View:
     """Return the form of a Status: JSON when nothing acceptable is offered."""
-    if accept in (b"application/json", b"*/*", b""):
+    if accept in PLAIN:
         return PLAIN_VIEW
     header = accept[:_LONGEST_HEADER].decode("latin-1")
     found = _negotiated(header, OBJECT_MEDIA_TYPES, ())

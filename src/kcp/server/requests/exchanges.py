@@ -39,6 +39,8 @@ _STREAM_FROM: Final = 512 * 1024
 """Bytes up to which a list is sent in one piece."""
 SLICE: Final = 32 * 1024
 """Bytes of a streamed body that are handed to the HTTP server at a time. It queues a number of slices, whatever their size."""
+_UNCUT: Final = 1024 * 1024
+"""Bytes of a streamed list up to which its pieces are not cut into slices."""
 _LOOP_SHARE: Final = 0.004
 """Seconds after which the encoding of a list yields to the event loop."""
 _LARGE_SLICE: Final = 256 * 1024
@@ -194,7 +196,7 @@ class Exchange(IncomingRequest):
             form = PrettyList(form.head)
         converts = form is not pieces.form
 
-        async def piece(items: list[bytes], *, last: bool) -> bytes:
+        async def piece(items: list[bytes], *, last: bool) -> list[bytes]:
             if not converts:
                 return form.piece(items, last=last)
             return await run_large(sum(map(len, items)), partial(form.piece, items, last=last))
@@ -205,16 +207,19 @@ class Exchange(IncomingRequest):
             encoded = slice_ if isinstance(slice_, list) else await _encoded(slice_)
             del slice_
             if items and encoded:
-                body = await piece(items, last=False)
+                parts = await piece(items, last=False)
                 items = encoded
-                yield body
+                for part in parts:
+                    yield part
+                del parts
             elif encoded:
                 items = encoded
             encoded = []
             if time.perf_counter() - since > _LOOP_SHARE:
                 await self.pause()
                 since = time.perf_counter()
-        yield await piece(items, last=True)
+        for part in await piece(items, last=True):
+            yield part
 
     async def pause(self) -> None:
         """Let other work run: the response has used the event loop for some milliseconds."""
@@ -231,17 +236,24 @@ class Exchange(IncomingRequest):
         if self.accepts_gzip:
             gzip, more = compressor(), GZIP_HEADERS
         await self.begin(200, view.content_type, more)
-        body: bytes | None = b"".join(ready)
-        ready.clear()
-        while body is not None and self.scope["method"] != "HEAD":
-            if gzip is not None:
-                body = await asyncio.to_thread(gzip.compress, body)
-            await self.send_more(body)
-            await self.pause()
+        ready.reverse()
+        while self.scope["method"] != "HEAD":
             try:
-                body = await anext(bodies, None)
+                body = ready.pop() if ready else await anext(bodies, None)
             except Exception as error:
                 raise TruncatedResponseError(str(error) or repr(error)) from error
+            if body is None:
+                break
+            size = len(body)
+            if gzip is not None:
+                body = await asyncio.to_thread(gzip.compress, body)
+            if self.sent + len(body) <= _UNCUT:
+                await self._send_slice(body)
+            else:
+                await self.send_more(body)
+            del body
+            if size > SLICE:
+                await self.pause()
         await self.finish(gzip.flush() if gzip is not None else b"")
 
     async def _record(self, audit: AuditedRequest, body: bytes, *, yaml: bool, is_protobuf: bool) -> None:

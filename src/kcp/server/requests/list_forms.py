@@ -28,13 +28,13 @@ class PrettyList:
         self._empty = orjson.dumps(orjson.loads(head + LIST_END), option=_INDENT | orjson.OPT_APPEND_NEWLINE)
         self._start = self._empty.removesuffix(b"]\n}\n") + b"\n"
 
-    def piece(self, items: list[bytes], *, last: bool) -> bytes:
+    def piece(self, items: list[bytes], *, last: bool) -> list[bytes]:
         """Convert a slice of items."""
         if not items:
-            return self._empty
+            return [self._empty]
         converted = orjson.dumps(orjson.loads(b'{"":[%b]}' % b",".join(items)), option=_INDENT)
         start, self._start = self._start, b",\n"
-        return b"".join((start, memoryview(converted)[len(_BEFORE) : -len(_AFTER)], _AFTER + b"\n" if last else b""))
+        return [b"".join((start, memoryview(converted)[len(_BEFORE) : -len(_AFTER)], _AFTER + b"\n" if last else b""))]
 
 
 class YAMLList:
@@ -48,15 +48,14 @@ class YAMLList:
         self._title = b"%b:\n" % self._name.encode()
         self._start = self._members(lambda key: key < self._name) + self._title
 
-    def piece(self, items: list[bytes], *, last: bool) -> bytes:
+    def piece(self, items: list[bytes], *, last: bool) -> list[bytes]:
         """Convert a slice of items."""
         if not items:
-            return documents.encode_yaml(self._empty)
+            return [documents.encode_yaml(self._empty)]
         converted = documents.encode_yaml(orjson.loads(b'{"%b":[%b]}' % (self._name.encode(), b",".join(items))))
         start, self._start = self._start, b""
-        return (
-            start + converted.removeprefix(self._title) + (self._members(lambda key: key > self._name) if last else b"")
-        )
+        end = self._members(lambda key: key > self._name) if last else b""
+        return [start + converted.removeprefix(self._title) + end]
 
     def _members(self, chosen: Callable[[str], bool]) -> bytes:
         members = {key: value for key, value in self._empty.items() if chosen(key)}

@@ -50,8 +50,8 @@ class LoopWatchdog:
     @coroutine
     def watch(self, work: Coroutine[Any, Any, T], subject: Subject) -> Generator[Any, Any, T]:
         """Await a coroutine, step by step. Returns and raises what it does. The steps of a request are charged to its slot."""
-        clock = time.perf_counter
-        step: Any = work.send
+        clock, send = time.perf_counter, work.send
+        step: Any = send
         argument: Any = None
         request = subject if isinstance(subject, Exchange) else None
         while True:
@@ -71,7 +71,7 @@ class LoopWatchdog:
                         slot.charge(passed)
                     else:
                         request.uncharged += passed
-            step = work.send
+            step = send
             try:
                 argument = yield awaited
             except BaseException as error:  # cancellation among them: it is the coroutine's to handle

@@ -25,42 +25,39 @@ _INT64: Final = 2**63
 _ALL: Final = "All"
 
 
-class Query:
-    """The parameters of a request."""
+class Query(dict[str, list[str]]):
+    """The parameters of a request: the values of each."""
 
-    __slots__ = ("_values",)
+    __slots__ = ()
 
     def __init__(self, text: bytes) -> None:
         """Raises StatusError 400 for over 500 parameters, and for text that is not UTF-8."""
-        self._values: dict[str, list[str]] = {}
         if text:
             try:
-                self._values = parse_qs(
+                values = parse_qs(
                     text.decode("ascii"), keep_blank_values=True, errors="strict", max_num_fields=_MAX_PARAMETERS
                 )
             except ValueError as error:
                 raise errors.bad_request(f"the query cannot be read: {error}") from error
-
-    def __bool__(self) -> bool:
-        return bool(self._values)
+            self.update(values)
 
     def text(self, name: str) -> str:
         """Return a parameter's first value; empty when it is missing."""
-        values = self._values.get(name)
+        values = self.get(name)
         return values[0] if values else ""
 
     def all(self, name: str) -> list[str]:
         """Return all values of a parameter."""
-        return self._values.get(name, [])
+        return self.get(name, [])
 
     def flag(self, name: str) -> bool:
         """Return a boolean parameter; false when it is missing."""
-        values = self._values.get(name)
+        values = self.get(name)
         return values is not None and values[0].lower() not in ("false", "0")
 
     def optional_flag(self, name: str) -> bool | None:
         """Return a boolean parameter; None when it is missing."""
-        return self.flag(name) if name in self._values else None
+        return self.flag(name) if name in self else None
 
     def integer(self, name: str) -> int | None:
         """Return an integer parameter; None when it is missing or empty. Raises StatusError 400."""

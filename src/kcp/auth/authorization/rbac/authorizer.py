@@ -6,10 +6,10 @@ Follows k8s.io/kubernetes' ``plugin/pkg/auth/authorizer/rbac`` and its union wit
 
 from __future__ import annotations
 
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from typing import Final
 
-from kcp.auth.authorization.attributes import AuthorizationAttributes
+from kcp.auth.authorization.attributes import AuthorizationAttributes, DelegatedAttributes
 from kcp.auth.authorization.authorizer import ALLOWED, Decision, Rules, decided
 from kcp.auth.authorization.constant import EVERYTHING, MASTERS_ONLY, NOTHING
 from kcp.auth.authorization.rbac.permissions import ClusterPermissions, NotAtOnceError
@@ -32,6 +32,8 @@ _TEXT_OF_NAME: Final = 16
 
 _Identity = tuple[object, ...]
 """What a verdict is remembered under."""
+AskNext = Callable[[User, AuthorizationAttributes, Decision], Decision | Awaitable[Decision]]
+"""Decides a request that no role allows. The last argument is RBAC's decision."""
 
 
 class RBACAuthorizer:
@@ -42,6 +44,11 @@ class RBACAuthorizer:
         self._verdicts: dict[tuple[object, ...], Verdict] = {}
         self._text = 0
         """Characters of what the verdicts are for."""
+        self._ask_next: AskNext | None = None
+
+    def ask_next(self, decide: AskNext) -> None:
+        """Let requests that no role allows be decided by what follows from roles in another way."""
+        self._ask_next = decide
 
     def decide(self, user: User, attributes: AuthorizationAttributes) -> Decision | Awaitable[Decision]:
         """Decide one request; awaited only where much must be read first, or the user has many bindings."""
@@ -51,18 +58,35 @@ class RBACAuthorizer:
             return MASTERS_ONLY
         permissions = self._policies.of(attributes.cluster)
         if isinstance(permissions, ClusterPermissions):
-            return self._decide_by(permissions, user, attributes)
-        return self._decide_later(user, attributes)
+            decision = self._decide_by(permissions, user, attributes)
+            if isinstance(decision, Decision):
+                return self._or_next(user, attributes, decision)
+        else:
+            decision = self._decide_after_reading(user, attributes)
+        return self._decide_later(user, attributes, decision)
 
-    async def _decide_later(self, user: User, attributes: AuthorizationAttributes) -> Decision:
+    async def _decide_after_reading(self, user: User, attributes: AuthorizationAttributes) -> Decision:
         permissions = await self._policies.current(attributes.cluster)
         return await decided(self._decide_by(permissions, user, attributes))
+
+    async def _decide_later(
+        self, user: User, attributes: AuthorizationAttributes, decision: Awaitable[Decision]
+    ) -> Decision:
+        return await decided(self._or_next(user, attributes, await decision))
+
+    def _or_next(
+        self, user: User, attributes: AuthorizationAttributes, decision: Decision
+    ) -> Decision | Awaitable[Decision]:
+        if decision.allowed or self._ask_next is None:
+            return decision
+        return self._ask_next(user, attributes, decision)
 
     def _decide_by(
         self, permissions: ClusterPermissions, user: User, attributes: AuthorizationAttributes
     ) -> Decision | Awaitable[Decision]:
         if not attributes.is_resource:
-            if attributes.cluster != DEFAULT and attributes.path.startswith(_SERVER_PATH):
+            of_server = attributes.path.startswith(_SERVER_PATH) and not isinstance(attributes, DelegatedAttributes)
+            if of_server and attributes.cluster != DEFAULT:
                 return _ROOT_ONLY
             return _on_path(permissions, user, attributes)
         identity = (
