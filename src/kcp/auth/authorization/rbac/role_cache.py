@@ -9,7 +9,7 @@ from kcp.auth.authorization.rbac.roles import CompiledRole
 from kcp.logical_clusters import LogicalClusterName
 
 MAX_BYTES: Final = 4 * 1024 * 1024
-"""JSON of the rules that are kept. Compiled, they take up to twelve times as much memory."""
+"""JSON of the rules that are kept. Compiled, they take up to sixteen times as much memory."""
 _ENTRY: Final = 256
 """Bytes that an entry counts for beside its rules."""
 
