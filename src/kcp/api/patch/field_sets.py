@@ -96,7 +96,10 @@ def _union(left: FieldSet, right: FieldSet) -> FieldSet:
 
 def _has_all(fields: FieldSet, part: FieldSet) -> bool:
     """Whether a set has the nodes of another one."""
-    return all(fields.get(key) == node for key, node in part.items())
+    for key, node in part.items():  # noqa: SIM110 - faster than a generator expression
+        if fields.get(key) != node:
+            return False
+    return True
 
 
 def _union_of_nodes(left: FieldSet, right: FieldSet) -> FieldSet:
