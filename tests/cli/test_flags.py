@@ -13,10 +13,16 @@ from kcp.cli.flags import DurationType, Flag, OptionFlags, shown_duration
 
 @pytest.mark.parametrize(
     ("text", "seconds"),
-    [("90", 90), ("90s", 90), ("5m", 300), ("1h30m", 5400), ("250ms", 0.25), ("1.5s", 1.5), ("2d", 172800)],
+    [("0", 0), ("90s", 90), ("5m", 300), ("1h30m", 5400), ("250ms", 0.25), ("1.5s", 1.5), ("2d", 172800)],
 )
 def test_durations(text: str, seconds: float) -> None:
     assert DurationType().convert(text, None, None) == pytest.approx(seconds)
+
+
+def test_a_duration_needs_a_unit_except_where_kube_apiserver_takes_seconds() -> None:
+    with pytest.raises(click.BadParameter, match='"24" has no unit: 24s are seconds, 24h hours'):
+        DurationType().convert("24", None, None)
+    assert DurationType(plain_seconds=True).convert("1800", None, None) == 1800
 
 
 @pytest.mark.parametrize("text", ["", "s", "-1s", "1x", "1 s", "1h30", "१s"])

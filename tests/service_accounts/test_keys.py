@@ -242,6 +242,17 @@ def test_several_issuers_and_audiences(tmp_path: Path) -> None:
         )
 
 
+def test_an_issuer_that_is_no_https_url_has_no_discovery(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    options = ServiceAccountOptions(issuers=("issuer", "https://other.example.com"))
+    with RunningServer(tmp_path / ".kcp", service_accounts=options) as server:
+        for path in ("/.well-known/openid-configuration", "/openid/v1/jwks"):
+            assert server.get(path).status == 404
+        tenant = new_tenant(server)
+        tenant.create("serviceaccounts", "bob")
+        assert tenant.who(tenant.token("bob")).status == 201
+    assert '--service-account-issuer: "issuer" is no https URL' in caplog.text
+
+
 @pytest.mark.parametrize(
     ("choices", "words"),
     [

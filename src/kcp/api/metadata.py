@@ -57,7 +57,7 @@ _MANY: Final = 32
 """Labels or annotations whose keys are matched together."""
 _GENERATED_BASE: Final = 58
 _ALPHABET: Final = "bcdfghjklmnpqrstvwxz2456789"
-_OMITTED_EMPTY: Final = frozenset(("labels", "annotations", "finalizers", "ownerReferences", "generateName"))
+_OMITTED_EMPTY: Final = ("labels", "annotations", "finalizers", "ownerReferences", "generateName")
 _IMMUTABLE: Final = (
     "name",
     "namespace",
@@ -398,8 +398,8 @@ def _validate_finalizers(finalizers: Sequence[str], path: str) -> list[FieldErro
 
 def drop_empty(meta: dict[str, Any]) -> None:
     """Remove, in place, the empty members that ObjectMeta omits."""
-    for name in _OMITTED_EMPTY.intersection(meta):
-        if not meta[name]:
+    for name in _OMITTED_EMPTY:
+        if name in meta and not meta[name]:
             del meta[name]
 
 

@@ -29,15 +29,21 @@ SWITCH: Final[dict[str, Any]] = {
 
 
 class DurationType(click.ParamType[float]):
-    """``90s``, ``1h30m``, or plain seconds."""
+    """``90s`` or ``1h30m``, as Go's ``time.ParseDuration`` reads it; 0 needs no unit."""
 
     name = "duration"
+
+    def __init__(self, *, plain_seconds: bool = False) -> None:
+        """``plain_seconds`` allows a number without a unit, for a flag that is one in kube-apiserver."""
+        self._plain_seconds = plain_seconds
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
         if isinstance(value, (int, float)):
             return float(value)
         text = str(value)
         if text.isascii() and text.isdigit():
+            if int(text) and not self._plain_seconds:
+                self.fail(f'"{text}" has no unit: {text}s are seconds, {text}h hours', param, ctx)
             return float(text)
         if not _DURATION.fullmatch(text):
             self.fail(f'"{text}" is not a duration such as 90s, 5m or 1h30m', param, ctx)

@@ -20,6 +20,7 @@ _COMMANDS: Final = {
     "crd-puller": "kcp.cli.crd_puller",
     "api-importer": "kcp.cli.api_importer",
     "api-negotiation": "kcp.cli.api_negotiation",
+    "deployment-splitter": "kcp.cli.deployment_splitter",
     "simulate-cluster": "kcp.cli.simulate_cluster",
     "cluster": "kcp.cli.cluster",
     "cluster-controller": "kcp.cli.cluster_controller",

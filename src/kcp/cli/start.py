@@ -182,7 +182,7 @@ _logging = flags.group("Logging")
 @_limits(
     "--min-request-timeout",
     default="30m",
-    type=_DURATION,
+    type=flags.DurationType(plain_seconds=True),
     help="Minimum timeout of a watch for which the client sets none; the timeout is random, up to twice this.",
 )
 @_limits(
@@ -206,7 +206,8 @@ _logging = flags.group("Logging")
 @_clusters(
     "--with-cluster-controller",
     is_flag=True,
-    help="Connect the Clusters of all logical clusters, and negotiate their APIs, as kcp cluster-controller does.",
+    help="Connect the Clusters of all logical clusters, negotiate their APIs, and split workloads over them, as kcp "
+    "cluster-controller and kcp deployment-splitter do.",
 )
 @controller_flags("Clusters")
 @audit_flags
@@ -232,7 +233,7 @@ def start(verbosity: int, log_format: str, **choices: Any) -> None:
     from kcp.server.process import running
 
     if controllers.runs_any:
-        from kcp.multicluster import clusters  # noqa: F401 - before the server is ready: importing it takes long
+        from kcp.multicluster import clusters, splitter  # noqa: F401 - before the server is ready: importing takes long
 
     def on_ready(process: ServerProcess) -> None:
         announce(process)
@@ -264,12 +265,13 @@ class _Controllers(NamedTuple):
         if not self.runs_any:
             return
         from kcp.client import load_configuration
-        from kcp.multicluster import clusters, negotiation
+        from kcp.multicluster import clusters, negotiation, splitter
 
         configuration = load_configuration(process.kubeconfig)
         if self.cluster_controller is not None:
             options = options_of(self.cluster_controller, configuration, auto_publish=self.auto_publish)
             process.run_in_background("the cluster controller", clusters.run(configuration, options))
+            process.run_in_background("the splitter", splitter.run(configuration))
         else:
             work = negotiation.run(configuration, auto_publish=self.auto_publish)
             process.run_in_background("API negotiation", work)

@@ -40,7 +40,7 @@ def with_workload_conditions(current: Any, wanted: Iterable[WorkloadCondition], 
     return list(found.values())
 
 
-def condition_of(status: Mapping[str, Any], kind: str) -> Mapping[str, Any]:
+def condition_of(status: Mapping[str, Any], kind: str) -> Object:
     """Return a condition of a status; an empty mapping if there is none."""
     return next((each for each in objects(status.get("conditions")) if each.get("type") == kind), {})
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from kcp.client import ObjectKey, RetryError
+from kcp.multicluster.deployment_statuses import DeploymentCounts, deployment_status, seconds_to_deadline
 from kcp.multicluster.simulation.api import DEPLOYMENTS, PODS, REPLICA_SETS, REVISION, TEMPLATE_HASH
 from kcp.multicluster.simulation.controllers import Controller, patch_spec, ready_pods, unless_exists, unless_gone
 from kcp.multicluster.simulation.objects import (
@@ -16,12 +17,7 @@ from kcp.multicluster.simulation.objects import (
     template_hash,
 )
 from kcp.multicluster.simulation.rollouts import Copies, roll_out
-from kcp.multicluster.simulation.statuses import (
-    Counts,
-    deployment_status,
-    replica_set_status,
-    seconds_to_deadline,
-)
+from kcp.multicluster.simulation.statuses import replica_set_status
 from kcp.multicluster.workloads import copies, count
 
 Object = dict[str, Any]
@@ -109,14 +105,15 @@ class DeploymentController(Controller):
     ) -> None:
         every = [each for each in (newest, *old) if each is not None]
         updated = newest.get("status", {}) if newest else {}
-        counts = Counts(
+        ready = sum(count(each.get("status", {}), "readyReplicas") for each in every)
+        counts = DeploymentCounts(
+            wanted=sum(copies(each["spec"]) for each in every),
             present=sum(count(each.get("status", {}), "replicas") for each in every),
             updated=count(updated, "replicas"),
-            ready=sum(count(each.get("status", {}), "readyReplicas") for each in every),
-            ready_updated=count(updated, "readyReplicas"),
+            ready=ready,
+            available=ready,
         )
-        wanted = sum(copies(each["spec"]) for each in every)
-        await self.write_status(key, deployment, deployment_status(deployment, name, wanted, counts))
+        await self.write_status(key, deployment, deployment_status(deployment, counts, f'ReplicaSet "{name}"'))
         if 0 < (remaining := seconds_to_deadline(deployment)) < float("inf"):
             self.queue.add_later(key, remaining)
 

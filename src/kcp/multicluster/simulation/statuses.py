@@ -3,27 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
-from typing import Any, Final, NamedTuple
+from typing import Any, NamedTuple
 
-from kcp.api.times import now, parse_time
+from kcp.api.times import now
 from kcp.multicluster.workloads import (
     WorkloadCondition,
     condition_of,
     copies,
-    rolling_limits,
     with_workload_conditions,
     without_zeros,
 )
 
 Object = dict[str, Any]
-
-_AVAILABLE: Final = WorkloadCondition(
-    "Available", "True", "MinimumReplicasAvailable", "Deployment has minimum availability."
-)
-_UNAVAILABLE: Final = WorkloadCondition(
-    "Available", "False", "MinimumReplicasUnavailable", "Deployment does not have minimum availability."
-)
 
 
 class Counts(NamedTuple):
@@ -39,59 +30,6 @@ def replica_set_status(replica_set: Object, present: int, ready: int) -> Object:
     """Return the status of a ReplicaSet."""
     counts = {"fullyLabeledReplicas": present, "readyReplicas": ready, "availableReplicas": ready}
     return {"replicas": present, "observedGeneration": _generation(replica_set), **without_zeros(counts)}
-
-
-def deployment_status(deployment: Object, newest: str, wanted: int, counts: Counts) -> Object:
-    """Return the status of a Deployment.
-
-    ``newest`` is the name of its ReplicaSet, ``wanted`` how many copies all its ReplicaSets should have.
-    """
-    spec, old = deployment["spec"], deployment.get("status", {})
-    numbers = {
-        "replicas": counts.present,
-        "updatedReplicas": counts.updated,
-        "readyReplicas": counts.ready,
-        "availableReplicas": counts.ready,
-        "unavailableReplicas": max(0, wanted - counts.ready),
-    }
-    replicas = copies(spec)
-    complete = counts.updated == counts.present == counts.ready == replicas
-    unavailable, _ = rolling_limits(spec.get("strategy") or {}, replicas)
-    found = {"observedGeneration": _generation(deployment), **without_zeros(numbers)}
-    progressed = any(found.get(field, 0) != old.get(field, 0) for field in (*numbers, "observedGeneration"))
-    conditions = [
-        _AVAILABLE if counts.ready >= replicas - unavailable else _UNAVAILABLE,
-        _progress(deployment, newest, complete=complete, progressed=progressed),
-    ]
-    merged = with_workload_conditions(old.get("conditions"), conditions)
-    if progressed:  # the deadline counts from the last progress
-        merged = [{**each, "lastUpdateTime": now()} if each["type"] == "Progressing" else each for each in merged]
-    return {**found, "conditions": merged}
-
-
-def _progress(deployment: Object, newest: str, *, complete: bool, progressed: bool) -> WorkloadCondition:
-    if deployment["spec"].get("paused"):
-        return WorkloadCondition("Progressing", "Unknown", "DeploymentPaused", "Deployment is paused")
-    shown = f'ReplicaSet "{newest}"'
-    if complete:
-        message = f"{shown} has successfully progressed."
-        return WorkloadCondition("Progressing", "True", "NewReplicaSetAvailable", message)
-    if not progressed and seconds_to_deadline(deployment) <= 0:
-        return WorkloadCondition(
-            "Progressing", "False", "ProgressDeadlineExceeded", f"{shown} has timed out progressing."
-        )
-    return WorkloadCondition("Progressing", "True", "ReplicaSetUpdated", f"{shown} is progressing.")
-
-
-def seconds_to_deadline(deployment: Object) -> float:
-    """Return how long a Deployment may still make no progress; infinite where it makes no rollout."""
-    current = condition_of(deployment.get("status", {}), "Progressing")
-    if current.get("reason") == "ProgressDeadlineExceeded":
-        return 0
-    if current.get("reason") != "ReplicaSetUpdated":
-        return float("inf")
-    limit = timedelta(seconds=copies(deployment["spec"], "progressDeadlineSeconds"))
-    return (parse_time(current["lastUpdateTime"]) + limit - datetime.now(UTC)).total_seconds()
 
 
 def stateful_set_status(stateful_set: Object, revision: str, counts: Counts) -> Object:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any, Final, NamedTuple
 
 from kcp.client import APIResource, Change, ObjectKey
+from kcp.multicluster.deployment_statuses import DeploymentCounts, deployment_status
 from kcp.multicluster.simulation.api import DAEMON_SETS, DEPLOYMENTS, JOBS, NODES, REPLICA_SETS, STATEFUL_SETS
 from kcp.multicluster.simulation.controllers import Cluster, Controller
 from kcp.multicluster.simulation.objects import generated_name, template_hash
@@ -14,7 +15,6 @@ from kcp.multicluster.simulation.statuses import (
     Counts,
     completions,
     daemon_set_status,
-    deployment_status,
     job_status,
     replica_set_status,
     stateful_set_status,
@@ -47,6 +47,11 @@ def _counts(found: _Copies) -> Counts:
     return Counts(found.wanted, found.wanted, found.ready, found.ready)
 
 
+def _deployment_status(deployment: Object, found: _Copies) -> Object:
+    counts = DeploymentCounts(found.wanted, found.wanted, found.wanted, found.ready, found.ready)
+    return deployment_status(deployment, counts, f'ReplicaSet "{_name(deployment)}"')
+
+
 def _job_status(job: Object, found: _Copies) -> Object:
     if found.ready < found.wanted:
         return job_status(job, min(found.wanted, copies(job["spec"], "parallelism")), 0, 0)
@@ -54,11 +59,7 @@ def _job_status(job: Object, found: _Copies) -> Object:
 
 
 SUMMARIES: Final = (
-    Summary(
-        DEPLOYMENTS,
-        "readyReplicas",
-        lambda object_, found: deployment_status(object_, _name(object_), found.wanted, _counts(found)),
-    ),
+    Summary(DEPLOYMENTS, "readyReplicas", _deployment_status),
     Summary(REPLICA_SETS, "readyReplicas", lambda object_, found: replica_set_status(object_, *found)),
     Summary(
         STATEFUL_SETS,

@@ -17,9 +17,7 @@ from kcp.registry.verbs import validation
 
 Object = dict[str, Any]
 
-_NOT_FROM_CLIENTS: Final = frozenset(
-    ("deletionTimestamp", "deletionGracePeriodSeconds", "resourceVersion", "selfLink"),
-)
+_NOT_FROM_CLIENTS: Final = ("deletionTimestamp", "deletionGracePeriodSeconds", "resourceVersion", "selfLink")
 """Metadata of a new object that the server owns."""
 _WHOLE_OBJECT: Final = ("", "scale")
 """The subresources whose updates pass ``prepare_for_update``; the others have merged their own part already."""
@@ -38,8 +36,8 @@ def prepare_create(obj: Object, target: Target, context: RequestContext) -> None
     """Set the fields of a new object that the server owns."""
     type_ = target.type
     meta = obj["metadata"]
-    for name in _NOT_FROM_CLIENTS.intersection(meta):
-        del meta[name]
+    for name in _NOT_FROM_CLIENTS:
+        meta.pop(name, None)
     metadata.drop_empty(meta)
     meta["uid"] = metadata.new_uid()
     meta["creationTimestamp"] = metadata.now()
@@ -147,10 +145,17 @@ def count_generation(obj: Object, old: Object, target: Target) -> None:
     generation = int(old["metadata"].get("generation") or 0)
     if target.subresource != "status":
         ignored = ("metadata", "status") if target.type.has_status else ("metadata",)
-        if any(obj.get(name) != old.get(name) for name in {*obj, *old} if name not in ignored):
-            generation += 1
+        generation += _differ(obj, old, ignored)
     if generation:
         obj["metadata"]["generation"] = generation
+
+
+def _differ(obj: Object, old: Object, ignored: tuple[str, ...]) -> bool:
+    """Whether a member differs, apart from some."""
+    for name, value in obj.items():
+        if name not in ignored and value != old.get(name):
+            return True
+    return any(name not in obj and name not in ignored and value is not None for name, value in old.items())
 
 
 def reset_fields(target: Target) -> tuple[tuple[str, ...], ...]:

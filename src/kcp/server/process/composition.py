@@ -171,8 +171,13 @@ def _default_mounts(catalog: Catalog, health: Health, metrics: Metrics, server_a
 
 
 def _token_mounts(issuer: TokenIssuer, configuration: Configuration, server_address: str) -> Sequence[Mount]:
+    rotation = service_account_keys_mount(issuer.key_ring)
+    if not issuer.options.issuers[0].startswith(
+        "https://"
+    ):  # no relying party accepts it: kube-apiserver has no documents
+        return (rotation,)
     keys_url = configuration.service_accounts.jwks_uri or f"https://{server_address}{KEYS_PATH}"
-    return (*openid_mounts(issuer, keys_url), service_account_keys_mount(issuer.key_ring))
+    return (*openid_mounts(issuer, keys_url), rotation)
 
 
 def _mount_table(catalog: Catalog, mounts: Iterable[Mount]) -> MountTable:

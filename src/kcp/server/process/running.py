@@ -17,7 +17,7 @@ import sys
 from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any, Final
 
-from kcp.server.process import listening, requirements, sockets
+from kcp.server.process import ineffective_flags, listening, requirements, sockets
 from kcp.server.process.allocator import return_large_allocations
 from kcp.server.process.configuration import Configuration
 from kcp.server.process.cyclic_garbage import CyclicGarbage
@@ -78,6 +78,8 @@ class ServerProcess:
         """Start; return when the server is ready. Raises ConfigurationError, and then leaves nothing running."""
         self.configuration.check()
         requirements.check()
+        for line in ineffective_flags.warnings(self.configuration):
+            logger.warning("%s", line)
         try:
             await self._start()
         except BaseException:

@@ -85,11 +85,13 @@ class Resources:
         await self._handlers[info.verb](exchange, info, Target(type_, namespace, info.name, info.subresource))
 
     def _context(self, exchange: Exchange, info: RequestInfo) -> RequestContext:
-        return RequestContext(exchange.user, info.cluster, exchange.warnings, exchange.body_size)
-
-    def _writing_context(self, exchange: Exchange, info: RequestInfo, *, apply: bool = False) -> RequestContext:
-        context = self._context(exchange, info)
+        context = RequestContext(exchange.user, info.cluster, exchange.warnings, exchange.body_size)
         context.restriction = exchange.restriction
+        return context
+
+    @staticmethod
+    def _take_options(context: RequestContext, exchange: Exchange, info: RequestInfo, *, apply: bool = False) -> None:
+        """Set the options of a write that are parameters of its request."""
         query = info.query
         if query:
             kind = _OPTIONS[info.verb]
@@ -98,7 +100,6 @@ class Resources:
             context.field_validation = queries.field_validation(query, kind)
         if not context.field_manager and not apply:
             context.field_manager = queries.manager_of(exchange.user_agent)
-        return context
 
     async def _get(self, exchange: Exchange, info: RequestInfo, target: Target) -> None:
         query = info.query
@@ -135,7 +136,8 @@ class Resources:
 
     async def _store(self, exchange: Exchange, info: RequestInfo, target: Target, verb: _ObjectVerb) -> None:
         view = _view(exchange, info, target)
-        context = self._writing_context(exchange, info)
+        context = self._context(exchange, info)
+        self._take_options(context, exchange, info)
         permit = _LargeWritePermit(self._registry, context, target)
         body = await bodies.read_object(exchange, target.type, permit.wait)
         context.body_size = exchange.body_size
@@ -144,19 +146,22 @@ class Resources:
 
     async def _patch(self, exchange: Exchange, info: RequestInfo, target: Target) -> None:
         view = _view(exchange, info, target)
-        permit = _LargeWritePermit(self._registry, self._context(exchange, info), target)
+        context = self._context(exchange, info)
+        permit = _LargeWritePermit(self._registry, context, target)
         body = await bodies.read_patch(exchange, target.type, permit.wait)
-        write = permit.around(self._patched(exchange, info, target, body, view))
+        context.body_size = exchange.body_size
+        write = permit.around(self._patched(context, exchange, info, target, body, view))
         await exchange.send_object(*await self._mutations.run(write, exchange), view)
 
     async def _patched(
-        self, exchange: Exchange, info: RequestInfo, target: Target, body: Body, view: View
+        self, context: RequestContext, exchange: Exchange, info: RequestInfo, target: Target, body: Body, view: View
     ) -> _Response:
         media_type = body.media_type
-        context = self._writing_context(exchange, info, apply=media_type == patching.APPLY_YAML)
+        self._take_options(context, exchange, info, apply=media_type == patching.APPLY_YAML)
+        force = info.query.optional_flag("force") if info.query else None
         patch, duplicates = await bodies.decode_patch(body, target.type, context.field_validation)
-        force = info.query.optional_flag("force")
         write = self._registry.patch(context, target, media_type, patch, force=force, duplicates=duplicates)
+        del patch  # the write drops it when it can
         return await _written(await write, view)
 
     async def _delete(self, exchange: Exchange, info: RequestInfo, target: Target) -> None:
@@ -208,7 +213,9 @@ class _LargeWritePermit:
 
 async def _stored(context: RequestContext, target: Target, body: Body, view: View, verb: _ObjectVerb) -> _Response:
     obj, duplicates = await bodies.decode_object(body, target.type, context.field_validation)
-    return await _written(await verb(context, target, obj, duplicates), view)
+    write = verb(context, target, obj, duplicates)
+    del obj  # the write drops it when it is encoded
+    return await _written(await write, view)
 
 
 async def _written(written: Written, view: View) -> _Response:

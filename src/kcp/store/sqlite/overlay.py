@@ -32,22 +32,27 @@ class Overlay:
         """Add a write that has got its position; ``before`` is the state that it replaces."""
         known = self.keys.get(key)
         if known is None:
-            self._resources[key.resource] = self._resources.get(key.resource, 0) + 1
-        self.keys[key] = PendingWrite(latest, position, before if known is None else known.durable)
+            resource = key[0]
+            self._resources[resource] = self._resources.get(resource, 0) + 1
+            self.keys[key] = PendingWrite(latest, position, before)
+        else:
+            self.keys[key] = PendingWrite(latest, position, known.durable)
 
     def commit(self, event: Event, position: int) -> bool:
         """Record that a write is durable. Returns whether it is the key's newest."""
-        known = self.keys.get(event.key)
+        key = event.key
+        known = self.keys.get(key)
         if known is None:
             return False
         if known.position != position:
-            self.keys[event.key] = PendingWrite(known.latest, known.position, event.record)
+            self.keys[key] = PendingWrite(known.latest, known.position, event.record)
             return False
-        del self.keys[event.key]
-        resource = event.key.resource
-        self._resources[resource] -= 1
-        if not self._resources[resource]:
-            del self._resources[resource]
+        del self.keys[key]
+        resource, resources = key[0], self._resources
+        if resources[resource] == 1:
+            del resources[resource]
+        else:
+            resources[resource] -= 1
         return True
 
     def clear(self) -> None:
