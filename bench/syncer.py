@@ -133,9 +133,11 @@ async def _change(up: Client, down: Client, names: list[str], objects: int) -> N
         await verbs.patch(name, {"status": {"replicas": 7}}, subresource="status")
         await seen[0].shows(name, "status")
         times[1].append(time.perf_counter() - started)
-    for what, each in zip(("a change is in the cluster", "its status is back"), times, strict=True):
-        ordered = sorted(each)
-        print(f"{what} after {statistics.median(each) * 1e3:.0f} ms, p99 {ordered[int(len(each) * 0.99)] * 1e3:.0f} ms")
+    for what, measured in zip(("a change is in the cluster", "its status is back"), times, strict=True):
+        ordered = sorted(measured)
+        print(
+            f"{what} after {statistics.median(measured) * 1e3:.0f} ms, p99 {ordered[int(len(measured) * 0.99)] * 1e3:.0f} ms"
+        )
     for each in seen:
         await each.informer.stop()
 
