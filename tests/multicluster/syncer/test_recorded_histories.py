@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import pytest
 
-from kcp.client import Client, NotFoundError, StatusError, WatchOptions
+from kcp.client import Client, ClientError, NotFoundError, StatusError, WatchOptions
 from kcp.client.objects import BOOKMARK, DELETED
 from kcp.multicluster.placement import CLUSTER_LABEL, FIELD_MANAGER, cluster_of, locator_of
 from kcp.multicluster.syncer import Syncer
@@ -64,6 +64,8 @@ def problems_of(events: list[Recorded], by_users: set[str]) -> list[str]:
             since, unwanted = wanted.get(uid, (0, 0))
             wanted[uid] = (since or event.revision, unwanted) if is_wanted(event) else (0, event.revision)
             continue
+        if locator is None and event.object["metadata"]["name"] == "kube-root-ca.crt":
+            continue  # it goes with its namespace, when nothing else is there
         if locator is None:
             managers = {each["manager"] for each in event.object["metadata"].get("managedFields", ())}
             if FIELD_MANAGER in managers or (event.type == DELETED and uid not in by_users):
@@ -88,13 +90,18 @@ class Chaos:
         self._up = world.up.client.resource(CONFIG_MAPS, "shop")
         self._down = world.down.client.resource(CONFIG_MAPS, world.there)
         self._task: asyncio.Task[None] | None = None
-        self.syncer: Syncer | None = None
 
     async def start(self) -> None:
         """Start a syncer, or kill it and start another one."""
         await self.stop()
-        self.syncer = Syncer(*self._clients, CLUSTER, self.world.identity.cluster_uid, SETTINGS)
-        self._task = asyncio.create_task(self.syncer.run())
+        self._task = asyncio.create_task(self._run())
+
+    async def _run(self) -> None:
+        """Run a syncer, again when it cannot start, as its process does."""
+        while True:
+            with suppress(ClientError, StatusError):
+                await Syncer(*self._clients, CLUSTER, self.world.identity.cluster_uid, SETTINGS).run()
+            await asyncio.sleep(0.1)
 
     async def stop(self) -> None:
         if self._task is not None:
@@ -140,7 +147,11 @@ class Chaos:
         """Heal everything, remove what is local, and wait until both sides agree."""
         for network in self._networks:
             network.heal()
-        await eventually(self._agree, "both sides agree", 40)
+        try:
+            await eventually(self._agree, "both sides agree", 40)
+        except AssertionError as error:
+            sides = [(await each.list_all()).items for each in (self._up, self._down)]
+            raise AssertionError(f"{error}: upstream {sides[0]}, downstream {sides[1]}") from None
 
     async def _agree(self) -> bool:
         for found in (await self._down.list_all()).items:
