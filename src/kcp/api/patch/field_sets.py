@@ -96,10 +96,7 @@ def _union(left: FieldSet, right: FieldSet) -> FieldSet:
 
 def _has_all(fields: FieldSet, part: FieldSet) -> bool:
     """Whether a set has the nodes of another one."""
-    for key, node in part.items():
-        if fields.get(key) != node:
-            return False
-    return True
+    return all(fields.get(key) == node for key, node in part.items())
 
 
 def _union_of_nodes(left: FieldSet, right: FieldSet) -> FieldSet:
