@@ -48,7 +48,7 @@ class _Requests:
                 self.count += 1
             return await original(connection, request)
 
-        Connection.request = request  # type: ignore[method-assign]
+        Connection.request = request  # type: ignore[assignment,method-assign]
 
 
 async def _fill(up: Client, down: Client, names: list[str], clusters: list[str], objects: int) -> None:

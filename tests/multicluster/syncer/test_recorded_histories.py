@@ -114,8 +114,8 @@ class Chaos:
         color = {"data": {"color": str(self.random.random())}}
         label = self.random.choice([None, CLUSTER, CLUSTER, "west"])
         actions = [
-            lambda: self._up.create(assigned(name, **color)),
-            lambda: self._up.create(assigned(name, **color)),
+            lambda: self._up.create(assigned(name, data=color["data"])),
+            lambda: self._up.create(assigned(name, data=color["data"])),
             lambda: self._up.patch(name, color),
             lambda: self._up.patch(name, {"metadata": {"labels": {CLUSTER_LABEL: label}}}),
             lambda: self._up.delete(name),
