@@ -172,8 +172,8 @@ class ClusterController:
     async def _keep(self, session: Session, record: ClusterRecord) -> None:
         """Check the cluster if that is due, and write the status."""
         now = asyncio.get_running_loop().time()
-        if session.state != record.wanted or now >= session.due:
-            session.state = record.wanted
+        if session.state != record.generation or now >= session.due:
+            session.state = record.generation
             session.due = asyncio.get_running_loop().time() + await self._check(session, record)
         await self._write_status(session, record)
 
@@ -234,10 +234,10 @@ class ClusterController:
         if not record.has_finalizer:
             return
         loop, upstream = asyncio.get_running_loop(), self._upstream(record)
-        if session.state == record.wanted and loop.time() < session.due:
+        if session.state == record.wanted_removal and loop.time() < session.due:
             self._queue.add_later(record.key, session.due - loop.time())
             return
-        session.state = record.wanted
+        session.state = record.wanted_removal
         try:
             progress = await self._removal.remove(session, record, upstream)
         except StepError as error:
