@@ -81,9 +81,9 @@ def union(left: FieldSet, right: FieldSet) -> FieldSet:
 
 def _union(left: FieldSet, right: FieldSet) -> FieldSet:
     """The union below one node, both sides not empty, in sorted order."""
-    if left is right or (right.keys() <= left.keys() and all(left[key] == right[key] for key in right)):
+    if left is right or _has_all(left, right):
         return left
-    if left.keys() <= right.keys() and all(left[key] == right[key] for key in left):
+    if _has_all(right, left):
         return right
     if _is_flat(left) and _is_flat(right):
         return dict.fromkeys(sorted(left | right), LEAF)
@@ -91,7 +91,12 @@ def _union(left: FieldSet, right: FieldSet) -> FieldSet:
     for key, theirs in right.items():
         ours = left.get(key)
         merged[key] = theirs if ours is None else _union_of_nodes(ours, theirs)
-    return {key: merged[key] for key in sorted(merged)}
+    return merged if len(merged) == len(left) else {key: merged[key] for key in sorted(merged)}
+
+
+def _has_all(fields: FieldSet, part: FieldSet) -> bool:
+    """Whether a set has the nodes of another one."""
+    return all(fields.get(key) == node for key, node in part.items())
 
 
 def _union_of_nodes(left: FieldSet, right: FieldSet) -> FieldSet:

@@ -239,7 +239,7 @@ def _compare(old: Any, new: Any, type_: MergeType, element: str, modified: Field
     old_parts, new_parts = _granular(old, type_), _granular(new, type_)
     if not _comparable(old, new, old_parts, new_parts):
         # at least one side is atomic: it counts as modified, and the fields of the other side as added or removed
-        node = all_fields_of(new, type_) if new_parts else {}
+        node = all_fields_of(new, type_) if new_parts else LEAF
         modified[element] = node
         if old_parts:
             removed_below = all_fields_of(old, type_)
@@ -281,12 +281,12 @@ def _compare_maps(
     *,
     encoded: bool = False,
 ) -> None:
-    fields, rest = type_.fields, type_.rest
+    fields, rest, loose = type_.fields, type_.rest, type_.loose
     for key, value in new.items():
-        before = old.get(key, _ABSENT)
-        if before is value or key in untracked:
+        if key in untracked:
             continue
-        if before == value and (not type_.loose or equal(before, value)):
+        before = old.get(key, _ABSENT)
+        if before is value or (before == value and (not loose or equal(before, value))):
             continue
         child = fields.get(key, rest)
         if before is _ABSENT:
@@ -437,5 +437,7 @@ def reconcile(fields: FieldSet, type_: MergeType) -> FieldSet:
 
 
 def _is_atomic(node: FieldSet, type_: MergeType) -> bool:
-    first = next((key for key in node if key != "."), ".")
-    return type_.atomic_map if first[0] == "f" else type_.list_keys is None
+    for key in node:
+        if key != ".":
+            return type_.atomic_map if key[0] == "f" else type_.list_keys is None
+    return type_.list_keys is None
