@@ -161,13 +161,10 @@ class ClusterController:
             await session.close()
 
     async def _add_finalizer(self, record: ClusterRecord) -> None:
-        patch: list[Object] = [
-            {"op": "test", "path": "/metadata/uid", "value": record.uid},
-            {"op": "replace", "path": "/metadata/resourceVersion", "value": record.resource_version},
-            {"op": "add", "path": "/metadata/finalizers", "value": [*record.finalizers, FINALIZER]},
-        ]
+        metadata = {"name": record.name, "uid": record.uid, "finalizers": [FINALIZER]}
         clusters = self._upstream(record).resource(CLUSTERS)
-        await clusters.patch(record.name, patch, field_manager=FIELD_MANAGER)  # its event queues the Cluster again
+        # its event queues the Cluster again
+        await clusters.apply({"metadata": metadata}, field_manager=FIELD_MANAGER, force=True)
 
     async def _keep(self, session: Session, record: ClusterRecord) -> None:
         """Check the cluster if that is due, and write the status."""
