@@ -1,4 +1,4 @@
-"""A status is not written again while the cache is from before the write, unless the server was restored to a version before it."""
+"""A status is not written again while the cache is from before the write, unless the server was restored from a backup."""
 
 from __future__ import annotations
 
