@@ -91,9 +91,21 @@ def take_controller_choices(choices: dict[str, Any]) -> dict[str, Any]:
     for name in ("syncer_image", "syncer_server_url"):
         if taken[name] and not taken["pull_mode"]:
             raise click.UsageError(f"--{name.replace('_', '-')} needs --pull-mode")
+    for name in taken["cluster_logical_clusters"]:
+        _check_logical_cluster(name)
     if taken["heartbeat_threshold"] <= 0:
         raise click.UsageError("--heartbeat-threshold must be longer than 0 s")
     return taken
+
+
+def _check_logical_cluster(name: str) -> None:
+    from kcp.logical_clusters import WILDCARD, InvalidNameError, parse_name
+
+    try:
+        if parse_name(name) == WILDCARD:
+            raise click.UsageError("--cluster-logical-clusters must name logical clusters, and * is all of them")
+    except InvalidNameError as error:
+        raise click.UsageError(f"--cluster-logical-clusters: {error}") from None
 
 
 def options_of(taken: dict[str, Any], configuration: ClientConfiguration, **more: Any) -> Options:

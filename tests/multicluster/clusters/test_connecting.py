@@ -21,6 +21,7 @@ from tests.multicluster.clusters.control_plane import (
     controlled,
     define_gadgets,
 )
+from tests.support.waiting import eventually
 
 UNREACHABLE = """\
 apiVersion: v1
@@ -73,6 +74,15 @@ async def test_a_bad_registration_recovers_without_a_restart(kcp_server: Server,
         assert kcp_cluster.name not in syncer.started
         await plane.clusters.patch("us-east1", {"spec": {"kubeconfig": east.kubeconfig.read_text()}})
         await plane.is_ready("us-east1", "True", "SyncerReady")
+
+        async def told() -> set[str]:
+            listed = await (await plane.client.find("events")).list_all()
+            return {each["reason"] for each in listed.items}
+
+        async def told_of_both() -> bool:
+            return await told() >= {"InvalidKubeConfig", "SyncerReady"}
+
+        await eventually(told_of_both, "there are Events about the changes", 60)
 
 
 async def test_a_cluster_that_cannot_be_reached_is_tried_again(kcp_server: Server, kcp_cluster: LogicalCluster) -> None:

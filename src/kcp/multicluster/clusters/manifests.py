@@ -194,7 +194,7 @@ def _container(syncer: Syncer) -> dict[str, Any]:
             f"--cluster={syncer.cluster}",
             f"--cluster-uid={syncer.cluster_uid}",
             f"--heartbeat-interval={syncer.heartbeat_interval:g}s",
-            f"--monitoring-bind-address=0.0.0.0:{_METRICS_PORT}",
+            f"--listen=0.0.0.0:{_METRICS_PORT}",
         ],
         "ports": [{"name": "metrics", "containerPort": _METRICS_PORT, "protocol": "TCP"}],
         "readinessProbe": {"httpGet": {"path": "/readyz", "port": "metrics"}},
