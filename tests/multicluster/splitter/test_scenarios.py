@@ -150,7 +150,8 @@ async def test_stateful_sets_and_jobs_are_split_and_daemon_sets_are_placed(found
 
 
 def _run_workloads(kubectl: Kubectl) -> None:
-    pod = {"metadata": {"labels": {"app": "db"}}, "spec": {"containers": [{"name": "db", "image": "db:1"}]}}
+    containers = {"containers": [{"name": "db", "image": "db:1"}]}
+    pod = {"metadata": {"labels": {"app": "db"}}, "spec": containers}
     selector = {"matchLabels": {"app": "db"}}
     for kind, spec in (
         ("StatefulSet", {"replicas": 5, "serviceName": "db", "selector": selector, "template": pod}),
@@ -158,7 +159,7 @@ def _run_workloads(kubectl: Kubectl) -> None:
     ):
         manifest = {"apiVersion": "apps/v1", "kind": kind, "metadata": {"name": "db"}, "spec": spec}
         kubectl("apply", "-f", "-", stdin=yaml.safe_dump(manifest))
-    never = {**pod, "spec": {**pod["spec"], "restartPolicy": "Never"}}
+    never = {**pod, "spec": {**containers, "restartPolicy": "Never"}}
     job = {"completions": 5, "parallelism": 2, "template": never}
     kubectl(
         *("apply", "-f", "-"),
