@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from collections.abc import Callable
 
 import pytest
@@ -15,6 +17,13 @@ pytest_plugins = ["tests.support.running_coroutines"]
 settings.register_profile("kcp", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("kcp")
 
+# a shell starts what runs in its background with SIGINT ignored, and so would every process be that the tests start and interrupt
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# processes that tests start share what the first of them has compiled
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
 Report = Callable[[str], None]
 _PROPERTY = "measured"
 
@@ -23,6 +32,11 @@ _PROPERTY = "measured"
 def measured(record_property: Callable[[str, object], None]) -> Report:
     """Report a figure."""
     return lambda text: record_property(_PROPERTY, text)
+
+
+def pytest_xdist_auto_num_workers() -> int:
+    """Run two workers for each processor: many tests wait for processes and disks."""
+    return 2 * len(os.sched_getaffinity(0))
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

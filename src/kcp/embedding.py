@@ -18,8 +18,9 @@ from kcp.registry.verbs.registry import Registry
 from kcp.server.audit.backends import AuditBackend
 from kcp.server.audit.events import AuditEvent
 from kcp.server.observability.request_records import AuditSink, RequestRecord
-from kcp.server.process.configuration import Configuration, ConfigurationError
+from kcp.server.process.configuration import Configuration
 from kcp.server.process.environment import Environment
+from kcp.server.process.errors import ConfigurationError
 from kcp.server.process.parts import (
     Parts,
     default_audit_backends,

@@ -18,7 +18,7 @@ import pytest
 
 from kcp.server.audit.log_file import LogFile
 from kcp.server.audit.options import AuditOptions
-from kcp.server.process.configuration import ConfigurationError
+from kcp.server.process.errors import ConfigurationError
 from tests.audit.audited_server import EVERYTHING, audited, policy_text
 from tests.audit.test_events import metrics_of
 from tests.support.kcp_process import started

@@ -9,7 +9,7 @@ import pytest
 
 from kcp.server.audit.options import AuditOptionError, AuditOptions
 from kcp.server.audit.policy_file import decode_policy
-from kcp.server.process.configuration import ConfigurationError
+from kcp.server.process.errors import ConfigurationError
 from tests.audit.audited_server import EVERYTHING, AuditedServer, audited, policy_text
 from tests.support.kcp_process import run
 from tests.support.running_server import RunningServer

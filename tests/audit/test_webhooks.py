@@ -13,7 +13,7 @@ from aiohttp import web
 
 from kcp.server.audit.options import AuditOptions
 from kcp.server.audit.webhook_backend import Throttle
-from kcp.server.process.configuration import ConfigurationError
+from kcp.server.process.errors import ConfigurationError
 from tests.audit.audited_server import EVERYTHING, policy_text
 from tests.audit.test_events import metrics_of
 from tests.support.https_server import HTTPSServer, json_answer

@@ -100,5 +100,5 @@ async def test_the_rules_of_all_authorizers_are_listed() -> None:
 async def test_an_authorizer_may_allow_or_refuse_everything() -> None:
     assert ALWAYS_ALLOW.decide(JANE, reading("/")).allowed
     assert (await ALWAYS_ALLOW.rules_for(JANE, DEFAULT, "team")).paths == ((("*",), ("*",)),)
-    assert ALWAYS_DENY.decide(JANE, reading("/")) == (False, "Everything is forbidden.", False)
+    assert ALWAYS_DENY.decide(JANE, reading("/")) == Decision(False, "Everything is forbidden.")
     assert await ALWAYS_DENY.rules_for(JANE, DEFAULT, "team") == ((), (), "", False)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Final
 
 import pytest
@@ -15,21 +14,14 @@ from kcp.auth.authentication.anonymous import Anonymous
 from kcp.auth.authentication.authenticator import Authenticator, Reviewed, resolved
 from kcp.auth.authentication.bearer_tokens import BearerTokens
 from kcp.auth.authentication.client_certificates import ClientCertificates
-from kcp.auth.authentication.static_tokens import StaticTokens, TokenFileError, read_token_file
+from kcp.auth.authentication.static_tokens import StaticTokens, TokenFileError, parse_token_file
 from kcp.auth.authentication.union import UnionAuthenticator
 from kcp.auth.users import ALL_AUTHENTICATED, ANONYMOUS, User, authenticated
 from kcp.logical_clusters import DEFAULT, LogicalClusterName
 
 
-def write(tmp_path: Path, text: str) -> Path:
-    path = tmp_path / "tokens.csv"
-    path.write_text(text)
-    return path
-
-
-def test_a_line_gives_token_user_uid_and_groups(tmp_path: Path) -> None:
-    path = write(tmp_path, 't1,jane,u1,"devs, ops"\n\n# a remark, ignored\nt2,joe,u2\n')
-    tokens = dict(read_token_file(path))
+def test_a_line_gives_token_user_uid_and_groups() -> None:
+    tokens = dict(parse_token_file(b't1,jane,u1,"devs, ops"\n\n# a remark, ignored\nt2,joe,u2\n'))
     assert tokens["t1"].groups == ("devs", "ops", ALL_AUTHENTICATED)
     assert (tokens["t1"].name, tokens["t1"].uid) == ("jane", "u1")
     assert tokens["t2"].groups == (ALL_AUTHENTICATED,)
@@ -40,16 +32,14 @@ def test_a_line_gives_token_user_uid_and_groups(tmp_path: Path) -> None:
     ("text", "words"),
     [("t1,jane\n", "line 1"), ("t1,jane,u\n,joe,u\n", "line 2: the token"), ("t,,u\n", "may not be empty")],
 )
-def test_a_bad_line_is_named(tmp_path: Path, text: str, words: str) -> None:
+def test_a_bad_line_is_named(text: str, words: str) -> None:
     with pytest.raises(TokenFileError, match=words):
-        read_token_file(write(tmp_path, text))
+        parse_token_file(text.encode())
 
 
-def test_a_file_that_is_no_text_is_refused(tmp_path: Path) -> None:
-    path = tmp_path / "tokens"
-    path.write_bytes(b"\xff\xfe,a,b\n")
+def test_a_file_that_is_no_text_is_refused() -> None:
     with pytest.raises(TokenFileError, match="not a CSV file"):
-        read_token_file(path)
+        parse_token_file(b"\xff\xfe,a,b\n")
 
 
 JANE = authenticated("jane")

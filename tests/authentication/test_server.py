@@ -15,7 +15,7 @@ import pytest
 from kcp.auth.authentication.front_proxy import FrontProxyOptions
 from kcp.auth.certificates import KeyPair, new_authority, new_client_identity
 from kcp.server.process.authentication_options import AuthenticationOptions, OIDCOptions
-from kcp.server.process.configuration import ConfigurationError
+from kcp.server.process.errors import ConfigurationError
 from tests.authentication.test_token_reviews import JANE, Webhook
 from tests.support.oidc_issuer import AUDIENCE, Issuer, configuration_file
 from tests.support.running_server import Answer, RunningServer

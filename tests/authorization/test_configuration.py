@@ -10,7 +10,8 @@ import yaml
 
 from kcp.auth.authorization.webhook.configuration import read
 from kcp.schema.configuration_files import ConfigurationFileError
-from kcp.server.process.authorization_options import AuthorizationOptionError, AuthorizationOptions
+from kcp.server.process.authorization_options import AuthorizationOptions
+from kcp.server.process.errors import ConfigurationError
 
 RBAC = {"type": "RBAC", "name": "rbac"}
 
@@ -150,6 +151,6 @@ def test_a_webhook_that_cannot_be_used_is_refused(kubeconfig: Path, changes: dic
     ],
 )
 def test_flags_that_contradict_each_other_are_refused(options: dict[str, Any], problem: str) -> None:
-    with pytest.raises(AuthorizationOptionError) as refusal:
+    with pytest.raises(ConfigurationError) as refusal:
         AuthorizationOptions(**options).check()
     assert problem in str(refusal.value)

@@ -10,12 +10,13 @@ from typing import Any
 import pytest
 from aiohttp import web
 
+from kcp.auth.authorization.rbac.authorizer import RBACAuthorizer
 from kcp.auth.authorization.rbac.policies import Policies
 from kcp.outbound.owner import Outbound
 from kcp.server.observability.metrics import Metrics
 from kcp.server.process.authorization import configured_authorizers
 from kcp.server.process.authorization_options import AuthorizationOptions
-from kcp.server.process.configuration import ConfigurationError
+from kcp.server.process.errors import ConfigurationError
 from kcp.server.process.reloading import ReloadedFiles
 from kcp.store.sqlite.store import open_store
 from tests.authorization.test_configuration import RBAC, content, webhook
@@ -204,7 +205,9 @@ async def test_clients_of_replaced_webhooks_are_closed(tmp_path: Path, hook: Web
     unusable.write_text("kind: Nothing")
     outbound, files, store = Outbound(), ReloadedFiles(), open_store(tmp_path / "kcp.db")
     try:
-        configured_authorizers(AuthorizationOptions(config=file), Policies(store), outbound, files, Metrics())
+        configured_authorizers(
+            AuthorizationOptions(config=file), RBACAuthorizer(Policies(store)), outbound, files, Metrics()
+        )
         for _ in range(3):
             files.reload()
             file.write_bytes(content(webhook(kubeconfig), {**webhook(unusable), "name": "other"}))

@@ -87,7 +87,7 @@ def test_every_flag_of_every_command_says_what_it_is_for() -> None:
         assert "".join((parameter.help or "").split()) in shown
 
 
-@pytest.mark.parametrize("group", [(), ("store",), ("snapshot",)])
+@pytest.mark.parametrize("group", [(), ("store",), ("snapshot",), ("cluster",)])
 def test_the_help_of_a_group_says_of_each_command_what_it_does(group: tuple[str, ...]) -> None:
     commands = run(*group, "--help").stdout.partition("Commands:\n")[2]
     assert commands

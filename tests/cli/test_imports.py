@@ -24,7 +24,7 @@ async def start():
 asyncio.run(start())
 """
 UNUSED = (
-    *("aiohttp.", "grpc.", "jwt."),
+    *("aiohttp.", "grpc.", "jwt.", "re2."),
     *("kcp.client.", "kcp.outbound.clients.", "kcp.auth.authentication.oidc.", "kcp.auth.authorization.webhook."),
     *("kcp.schema.configuration_files.", "kcp.store.encryption.opening.", "kcp.store.encryption.kms."),
     *("kcp.server.audit.policy_file.", "kcp.server.audit.log_backend.", "kcp.server.audit.webhook_backend."),

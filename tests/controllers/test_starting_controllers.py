@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
+
+import pytest
 
 from kcp.controllers.manager import CONTROLLERS, Manager
 from kcp.registry.verbs.registry import Registry
@@ -42,3 +45,24 @@ async def test_each_start_makes_the_controllers_anew(client: RegistryClient) -> 
         await manager.start()
         await manager.stop()
     assert log == ["make own", "start own", "stop own"] * 2
+
+
+class Broken(Recorder):
+    async def start(self) -> None:
+        await super().start()
+        raise OSError("cannot start")
+
+
+async def test_controllers_are_stopped_when_one_cannot_start(client: RegistryClient) -> None:
+    log: list[str] = []
+    manager = Manager(client.registry, [recorder(log, "a"), lambda registry: Broken(log, "b", registry)])
+    with pytest.raises(OSError, match="cannot start"):
+        await manager.start()
+    assert log == ["make a", "make b", "start a", "start b", "stop b", "stop a"]
+
+
+async def test_the_controllers_of_a_registry_can_be_stopped_before_they_have_started(client: RegistryClient) -> None:
+    before = asyncio.all_tasks()
+    for factory in CONTROLLERS:
+        await factory(client.registry).stop()
+    assert asyncio.all_tasks() == before

@@ -9,6 +9,7 @@ import subprocess
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Final
 
 import pytest
 import yaml
@@ -30,8 +31,20 @@ def _old_kubectl() -> Path | None:
     return None
 
 
+_SETTINGS: Final = (
+    ("sqlite", "current", "default"),
+    ("sqlite", "old", "named"),
+    ("etcd", "current", "named"),
+    ("etcd", "old", "default"),
+)
+"""The kind of log, the version of kubectl and the logical cluster: two of any kinds meet once."""
+
+
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Parametrize the tests with the kind of log and the version of kubectl."""
+    """Parametrize the tests with the kind of log, the version of kubectl, and the logical cluster."""
+    if "kubectl" in metafunc.fixturenames:
+        metafunc.parametrize(("server", "binary", "place"), _SETTINGS, indirect=True)
+        return
     if "server" in metafunc.fixturenames or "binary" in metafunc.fixturenames:
         metafunc.parametrize("server", ["sqlite", "etcd"], indirect=True)
     if "binary" in metafunc.fixturenames:
@@ -85,13 +98,19 @@ def binary(request: pytest.FixtureRequest) -> Path:
     return old
 
 
-@pytest.fixture(params=["admin", "logical-cluster"])
-def kubectl(request: pytest.FixtureRequest, server: Server, binary: Path, tmp_path: Path) -> Kubectl:
+@pytest.fixture
+def place(request: pytest.FixtureRequest) -> str:
+    """Whether the current context is the default logical cluster, or a named one."""
+    return str(request.param)
+
+
+@pytest.fixture
+def kubectl(server: Server, binary: Path, place: str, tmp_path: Path) -> Kubectl:
     """A kubectl whose current context is the default logical cluster, or one of its own, with a namespace of its own."""
     home = tmp_path / "home"
     home.mkdir()
     kubeconfig = home / "kubeconfig"
-    if request.param == "admin":
+    if place == "default":
         kubeconfig.write_text(server.kubeconfig.read_text())
     else:
         server.logical_cluster(f"kubectl-{uuid.uuid4().hex[:8]}").write_kubeconfig(kubeconfig)

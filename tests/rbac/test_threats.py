@@ -128,6 +128,21 @@ def test_a_cluster_admin_does_not_read_about_the_whole_server(server: RunningSer
     assert server.get(f"{MINE}/metrics", token="probe-token").status == 403
 
 
+def test_a_review_of_another_servers_metrics_goes_by_the_roles_of_the_logical_cluster(server: RunningServer) -> None:
+    attributes = {"nonResourceAttributes": {"path": "/metrics", "verb": "get"}}
+
+    def allowed(kind: str, spec: dict[str, Any]) -> bool:
+        body = {"kind": kind, "apiVersion": "authorization.k8s.io/v1", "spec": spec}
+        answer = server.post(f"{MINE}/apis/authorization.k8s.io/v1/{kind.lower()}s", body, token=JANE)
+        assert answer.status == 201, answer.body
+        found: bool = answer.json["status"]["allowed"]
+        return found
+
+    assert allowed("SubjectAccessReview", {**attributes, "user": "bob", "groups": ["system:monitoring"]})
+    assert not allowed("SubjectAccessReview", {**attributes, "user": "bob"})
+    assert not allowed("SelfSubjectAccessReview", attributes), "the answer is about this server"
+
+
 def test_an_update_does_not_create_without_the_permission(server: RunningServer) -> None:
     updater = {
         "metadata": {"name": "updater"},

@@ -309,3 +309,15 @@ def _path(type_: ResourceType) -> tuple[str, str, str]:
 def test_the_name_of_a_definition_tells_where_its_objects_are_stored(group: str, plural: str) -> None:
     (type_,) = from_definition(definition(plural, "Kind", group=group))
     assert type_.storage in storages_of(definition_name(group, plural))
+
+
+async def test_types_that_were_in_use_are_counted_when_their_definition_is_gone(client: RegistryClient) -> None:
+    catalog = client.registry.catalog
+    await _define(client, "widgets", "Widget")
+    await _define(client, "gadgets", "Gadget")
+    widget = {"apiVersion": "example.com/v1", "kind": "Widget", "metadata": {"name": "a"}}
+    await client.create(client.type("widgets", "example.com"), widget)
+    before = catalog.discarded_types
+    await _remove(client, "widgets.example.com")
+    await _remove(client, "gadgets.example.com")
+    assert catalog.discarded_types == before + 1

@@ -10,7 +10,7 @@ import pytest
 from kcp.logical_clusters import LogicalClusterName
 from kcp.registry.verbs import namespaces
 from kcp.registry.verbs.virtual_events import VirtualEvents
-from kcp.server.process.composition import compose_registry
+from kcp.server.process.registry_composition import compose_registry
 from kcp.store.contract import ABSENT, Change, Key, Range, SlowConsumerError
 from kcp.store.sqlite.store import open_store
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
+import sys
 import weakref
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Final
 
 import pytest
 
@@ -75,13 +77,17 @@ async def test_frozen_circles_are_freed_by_a_complete_collection(garbage: Cyclic
     assert freed() is None
 
 
-async def test_a_complete_collection_is_due_in_an_idle_process_that_has_grown_by_a_quarter(
+LONG: Final = 1.0
+"""Seconds for each block of memory, with which a complete collection of any size is long."""
+
+
+async def test_a_short_complete_collection_is_due_in_an_idle_process_that_has_grown_by_a_quarter(
     garbage: CyclicGarbage,
 ) -> None:
-    left = gc.get_freeze_count()
+    garbage._seconds_per_block = 0.0
+    left = sys.getallocatedblocks()
     assert not garbage.is_due(idle=True)
-    kept = [Circle() for _ in range(max(20_000, left // 4) + 1_000)]
-    gc.collect()
+    kept = [Circle() for _ in range(max(cyclic_garbage._FLOOR, left // 4) + 1_000)]
     assert garbage.is_due(idle=True)
     assert not garbage.is_due(idle=False)
     garbage.collect_completely()
@@ -89,14 +95,38 @@ async def test_a_complete_collection_is_due_in_an_idle_process_that_has_grown_by
     assert kept
 
 
-async def test_a_complete_collection_is_due_in_a_busy_process_that_has_doubled(
-    garbage: CyclicGarbage,
+async def test_a_long_complete_collection_is_due_in_an_idle_process_that_has_discarded_many_types() -> None:
+    discarded = 1_000
+    garbage = CyclicGarbage(discarded_types=lambda: discarded)
+    garbage.collect_completely()
+    garbage._seconds_per_block = LONG
+    kept = [Circle() for _ in range(max(cyclic_garbage._FLOOR, sys.getallocatedblocks() // 4) + 1_000)]
+    assert not garbage.is_due(idle=True)
+    discarded += cyclic_garbage._DISCARDED
+    assert garbage.is_due(idle=True)
+    assert not garbage.is_due(idle=False)
+    garbage.collect_completely()
+    gc.unfreeze()
+    assert not garbage.is_due(idle=True)
+    assert kept
+
+
+async def test_a_complete_collection_of_any_length_is_due_in_a_process_that_has_doubled(
+    garbage: CyclicGarbage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    left = gc.get_freeze_count()
-    kept = [Circle() for _ in range(max(cyclic_garbage._FLOOR_BUSY, left) + 1_000)]
-    gc.collect()
+    monkeypatch.setattr(cyclic_garbage, "_FLOOR_OF_LONG", 0)
+    garbage._seconds_per_block = LONG
+    assert not garbage.is_due(idle=False)
+    kept = [str(number) for number in range(sys.getallocatedblocks() + 1_000)]
     assert garbage.is_due(idle=False)
     assert kept
+
+
+async def test_whether_a_collection_is_due_is_found_without_a_walk_over_the_frozen_objects(
+    garbage: CyclicGarbage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(gc, "get_freeze_count", lambda: pytest.fail("walks all frozen objects"))
+    assert not garbage.is_due(idle=True)
 
 
 async def test_the_settings_of_the_interpreter_are_as_before_afterwards() -> None:

@@ -13,7 +13,7 @@ import pytest
 
 from kcp.api.protobuf import encode_body
 from kcp.logical_clusters import DEFAULT
-from kcp.server.process.configuration import ConfigurationError
+from kcp.server.process.errors import ConfigurationError
 from kcp.store.contract import Change, Key
 from kcp.store.sqlite.store import open_store
 from tests.documentation.test_readme import ROOT, blocks

@@ -12,7 +12,8 @@ import pytest
 
 from kcp.server.observability.health import Health
 from kcp.server.process import health_listener
-from kcp.server.process.configuration import Configuration, ConfigurationError
+from kcp.server.process.configuration import Configuration
+from kcp.server.process.errors import ConfigurationError
 from kcp.server.process.health_listener import answer
 from tests.support.running_server import RunningServer
 from tests.support.waiting import PATIENCE, wait_until

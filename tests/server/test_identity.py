@@ -10,7 +10,8 @@ import pytest
 
 from kcp.auth import certificates
 from kcp.server.process import identity
-from kcp.server.process.configuration import Configuration, ConfigurationError
+from kcp.server.process.configuration import Configuration
+from kcp.server.process.errors import ConfigurationError
 from kcp.server.process.identity import Identity
 from tests.support.running_server import RunningServer
 

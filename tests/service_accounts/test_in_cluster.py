@@ -24,6 +24,15 @@ def test_a_request_without_a_path_is_served_in_the_logical_cluster_of_its_token(
         assert extra["authentication.kcp.io/cluster-name"] == [tenant.name]
 
 
+@pytest.mark.parametrize("scheme", ["bearer", "BEARER"])
+def test_the_case_of_the_scheme_does_not_matter(scheme: str, tenant: Tenant) -> None:
+    tenant.create("serviceaccounts", "bob")
+    answer = tenant.server.post(REVIEWS, WHO_AM_I, token=None, Authorization=f"{scheme} {tenant.token('bob')}")
+    assert answer.status == 201
+    extra = answer.json["status"]["userInfo"]["extra"]
+    assert extra["authentication.kcp.io/cluster-name"] == [tenant.name]
+
+
 def test_a_path_or_a_header_that_names_another_logical_cluster_counts(tenant: Tenant) -> None:
     tenant.create("serviceaccounts", "bob")
     token, other = tenant.token("bob"), new_tenant(tenant.server)

@@ -13,7 +13,9 @@ import pytest
 
 from kcp.auth.service_accounts import keys
 from kcp.auth.service_accounts.keys import KeyFormatError
-from kcp.server.process.configuration import Configuration, ConfigurationError
+from kcp.server.process.configuration import Configuration
+from kcp.server.process.errors import ConfigurationError
+from kcp.server.process.service_account_options import ServiceAccountOptions
 from tests.service_accounts.conftest import API_AUDIENCE, Tenant, new_tenant
 from tests.service_accounts.signing import parts
 from tests.support.kcp_process import run
@@ -159,8 +161,8 @@ def test_keys_of_files_replace_those_of_the_log(tmp_path: Path, rsa_key: bytes) 
         tenant = new_tenant(server)
         tenant.create("serviceaccounts", "bob")
         of_log = tenant.token("bob")
-    flags: dict[str, Any] = {"service_account_signing_key_file": signing, "service_account_key_file": (older,)}
-    with RunningServer(tmp_path / ".kcp", **flags) as server:
+    options = ServiceAccountOptions(signing_key_file=signing, key_files=(older,))
+    with RunningServer(tmp_path / ".kcp", service_accounts=options) as server:
         again = Tenant(server, tenant.name)
         token = again.token("bob")
         assert parts(token)[0]["alg"] == "RS256"
@@ -192,9 +194,9 @@ def test_a_key_file_that_cannot_be_used_is_named(tmp_path: Path, content: bytes,
     path = tmp_path / "signing.key"
     path.write_bytes(content)
     with pytest.raises(ConfigurationError, match=f"--service-account-signing-key-file: .*{words}"):
-        RunningServer(tmp_path / ".kcp", service_account_signing_key_file=path)
+        RunningServer(tmp_path / ".kcp", service_accounts=ServiceAccountOptions(signing_key_file=path))
     with pytest.raises(ConfigurationError, match="--service-account-key-file: cannot read"):
-        RunningServer(tmp_path / ".kcp", service_account_key_file=(tmp_path / "missing",))
+        RunningServer(tmp_path / ".kcp", service_accounts=ServiceAccountOptions(key_files=(tmp_path / "missing",)))
 
 
 def test_pem_files_of_all_forms_are_read(rsa_key: bytes) -> None:
@@ -212,19 +214,19 @@ def test_pem_files_of_all_forms_are_read(rsa_key: bytes) -> None:
 
 
 def test_several_issuers_and_audiences(tmp_path: Path) -> None:
-    first: dict[str, Any] = {"service_account_issuer": ("https://old.example.com",)}
-    with RunningServer(tmp_path / ".kcp", **first) as server:
+    first = ServiceAccountOptions(issuers=("https://old.example.com",))
+    with RunningServer(tmp_path / ".kcp", service_accounts=first) as server:
         tenant = new_tenant(server)
         tenant.create("serviceaccounts", "bob")
         old = tenant.token("bob")
         assert parts(old)[1]["aud"] == ["https://old.example.com"]
-    both: dict[str, Any] = {
-        "service_account_issuer": ("https://new.example.com", "https://old.example.com"),
-        "api_audiences": ("api", "https://old.example.com"),
-        "service_account_jwks_uri": "https://keys.example.com/jwks",
-        "service_account_max_token_expiration": 7200.0,
-    }
-    with RunningServer(tmp_path / ".kcp", **both) as server:
+    both = ServiceAccountOptions(
+        issuers=("https://new.example.com", "https://old.example.com"),
+        api_audiences=("api", "https://old.example.com"),
+        jwks_uri="https://keys.example.com/jwks",
+        max_token_expiration=7200.0,
+    )
+    with RunningServer(tmp_path / ".kcp", service_accounts=both) as server:
         again = Tenant(server, tenant.name)
         assert again.who(old).status == 201
         answer = again.request_token("bob", expirationSeconds=86_400)
@@ -240,15 +242,26 @@ def test_several_issuers_and_audiences(tmp_path: Path) -> None:
         )
 
 
+def test_an_issuer_that_is_no_https_url_has_no_discovery(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    options = ServiceAccountOptions(issuers=("issuer", "https://other.example.com"))
+    with RunningServer(tmp_path / ".kcp", service_accounts=options) as server:
+        for path in ("/.well-known/openid-configuration", "/openid/v1/jwks"):
+            assert server.get(path).status == 404
+        tenant = new_tenant(server)
+        tenant.create("serviceaccounts", "bob")
+        assert tenant.who(tenant.token("bob")).status == 201
+    assert '--service-account-issuer: "issuer" is no https URL' in caplog.text
+
+
 @pytest.mark.parametrize(
     ("choices", "words"),
     [
-        ({"service_account_issuer": ("",)}, "--service-account-issuer"),
-        ({"service_account_issuer": ("https://",)}, "--service-account-issuer"),
-        ({"service_account_jwks_uri": "http://example.com"}, "--service-account-jwks-uri"),
-        ({"service_account_max_token_expiration": 60.0}, "--service-account-max-token-expiration"),
+        ({"issuers": ("",)}, "--service-account-issuer"),
+        ({"issuers": ("https://",)}, "--service-account-issuer"),
+        ({"jwks_uri": "http://example.com"}, "--service-account-jwks-uri"),
+        ({"max_token_expiration": 60.0}, "--service-account-max-token-expiration"),
     ],
 )
 def test_flags_that_cannot_be_used_are_named(choices: dict[str, Any], words: str) -> None:
     with pytest.raises(ConfigurationError, match=words):
-        Configuration(**choices).check()
+        Configuration(service_accounts=ServiceAccountOptions(**choices)).check()

@@ -80,9 +80,9 @@ async def main(root: str) -> None:
     process = ServerProcess(configuration_of(["--root-directory", root, "--secure-port", "0"]))
     await process.start()
     assert process.composition is not None
-    collecting = asyncio.create_task(
-        CyclicGarbage(process.composition.registry.large_writes).run()
-    )  # as in `kcp start`
+    registry = process.composition.registry
+    garbage = CyclicGarbage(registry.large_writes, lambda: registry.catalog.discarded_types)  # as in `kcp start`
+    collecting = asyncio.create_task(garbage.run())
     measurement = LoopMeasurement()
     _say({"kubeconfig": str(process.kubeconfig)})
     reader = asyncio.StreamReader()

@@ -23,7 +23,7 @@ from kcp.registry.requests import DeleteOptions, ListOptions, Target
 from kcp.registry.types.resource_types import ResourceType
 from kcp.registry.verbs import patching
 from kcp.registry.verbs.registry import Registry
-from kcp.server.process.composition import compose_registry
+from kcp.server.process.registry_composition import compose_registry
 from kcp.store.sqlite.store import open_store
 from tests.support.lists import whole_list
 from tests.support.running_coroutines import Enter

@@ -24,6 +24,8 @@ MAX_BYTES: Final = 3 * 1024 * 1024
 _TOO_DEEP: Final = ("depth", "Recursion limit")
 """Texts in orjson's errors about nesting, which differ between releases."""
 
+_MAPPED_FROM: Final = 1 << 20
+"""Bytes from which allocations are mapped by themselves (`kcp.server.process.allocator`)."""
 _NO_REVISION: Final = b'"resourceVersion":""'
 _REVISION: Final = b'"resourceVersion":"%d"'
 _METADATA: Final = b',"metadata":{"resourceVersion":"'
@@ -57,8 +59,8 @@ def encode_stored(obj: dict[str, Any]) -> bytes:
     whole = {"apiVersion": obj["apiVersion"], "kind": obj["kind"], "metadata": meta, **obj}
     whole["metadata"] = ordered
     text = orjson.dumps(whole)
-    # orjson over-allocates its result; the copy, of what is stored, has the exact size
-    return text if len(text) > MAX_BYTES else bytes(memoryview(text))
+    # orjson reserves more memory than its result needs; a copy has the exact size. What is reserved for a large one takes none
+    return text if len(text) > _MAPPED_FROM else bytes(memoryview(text))
 
 
 def decode_stored(value: bytes) -> Any:

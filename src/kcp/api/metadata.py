@@ -66,6 +66,8 @@ _IMMUTABLE: Final = (
     "deletionTimestamp",
     "deletionGracePeriodSeconds",
 )
+_TEXTS: Final = frozenset((str,))
+_OPERATIONS: Final = ("Apply", "Update")
 _OWN_FINALIZERS: Final = ("kubernetes", "orphan", "foregroundDeletion")
 
 
@@ -230,6 +232,8 @@ def _check_restricted(member: Any, struct: _Struct, path: str, name: str) -> Non
 
 
 def _check_texts(texts: dict[str, Any], path: str) -> None:
+    if _TEXTS.issuperset(map(type, texts.values())):
+        return
     for key, value in texts.items():
         if type(value) is not str:
             texts[key] = "" if value is None else _text_of(value, path)
@@ -433,12 +437,10 @@ def _validate_managed_fields(entries: Sequence[Meta], path: str) -> list[FieldEr
         if len(found) > MAX_ERRORS:
             break
         operation = entry.get("operation")
-        if operation not in ("Apply", "Update"):
+        if operation not in _OPERATIONS:
             problem = required(f"{path}[{index}].operation", "must not be empty")
             found.append(
-                problem
-                if not operation
-                else not_supported(f"{path}[{index}].operation", operation, ("Apply", "Update"))
+                problem if not operation else not_supported(f"{path}[{index}].operation", operation, _OPERATIONS)
             )
         fields_type = entry.get("fieldsType")
         if fields_type and fields_type != "FieldsV1":

@@ -3,18 +3,18 @@
 from functools import lru_cache
 from typing import Any, Final
 
-import re2
-
 _CACHE_SIZE: Final = 4096
-_OPTIONS: Final = re2.Options()
-_OPTIONS.log_errors = False
 
 
 @lru_cache(_CACHE_SIZE)
 def compile_pattern(pattern: str) -> Any:
     """Compile a regular expression, or take it from the cache. Raises ValueError with the message of Go's ``regexp``."""
+    import re2  # takes 2 MB, which a server needs only if a schema has patterns
+
+    options = re2.Options()
+    options.log_errors = False
     try:
-        return re2.compile(pattern, options=_OPTIONS)
+        return re2.compile(pattern, options=options)
     except re2.error as error:
         reason = error.args[0] if error.args else "invalid"
         if isinstance(reason, bytes):

@@ -20,6 +20,11 @@ _COMMANDS: Final = {
     "crd-puller": "kcp.cli.crd_puller",
     "api-importer": "kcp.cli.api_importer",
     "api-negotiation": "kcp.cli.api_negotiation",
+    "deployment-splitter": "kcp.cli.deployment_splitter",
+    "simulate-cluster": "kcp.cli.simulate_cluster",
+    "cluster": "kcp.cli.cluster",
+    "cluster-controller": "kcp.cli.cluster_controller",
+    "syncer": "kcp.cli.syncer",
     "completion": "kcp.cli.completion",
 }
 """Each command's module, which has a command of the same name with ``_`` for ``-``."""

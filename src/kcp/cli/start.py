@@ -5,24 +5,25 @@ from __future__ import annotations
 import gc
 import sys
 from collections.abc import Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import click
 
 from kcp import __version__
 from kcp.cli import flags
 from kcp.cli.api_negotiation import AUTO_PUBLISH_HELP
-from kcp.cli.audit_flags import audit_flags, take_audit_options
+from kcp.cli.audit_flags import audit_flags
 from kcp.cli.authentication_flags import authentication_flags, take_authentication_options
-from kcp.cli.authorization_flags import authorization_flags, take_authorization_options
+from kcp.cli.authorization_flags import authorization_flags
+from kcp.cli.cluster_controller_flags import controller_flags, options_of, take_controller_choices
+from kcp.cli.service_account_flags import service_account_flags
 from kcp.cli.store_options import backend_flags, root_directory_flag
-from kcp.server.process.configuration import DURABILITIES, LOG_FORMATS, Configuration, ConfigurationError
+from kcp.server.process.configuration import DURABILITIES, LOG_FORMATS, Configuration
+from kcp.server.process.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from kcp.server.process.running import ServerProcess
 
-_FILE: Final = click.Path(path_type=Path, dir_okay=False)
 _DURATION: Final = flags.DurationType()
 _COUNT: Final = click.IntRange(min=0)
 _LOGS_REQUESTS_FROM: Final = 2
@@ -63,10 +64,10 @@ _logging = flags.group("Logging")
 )
 @_serving(
     "--tls-cert-file",
-    type=_FILE,
+    type=flags.FILE,
     help="Serving certificate in PEM form, followed by intermediate certificates. [default: generated]",
 )
-@_serving("--tls-private-key-file", type=_FILE, help="Private key of --tls-cert-file.")
+@_serving("--tls-private-key-file", type=flags.FILE, help="Private key of --tls-cert-file.")
 @_serving(
     "--tls-san",
     "tls_sans",
@@ -109,11 +110,11 @@ _logging = flags.group("Logging")
 @_storage("--event-ttl", default="1h", type=_DURATION, help="How long Events are kept.")
 @_authentication(
     "--client-ca-file",
-    type=_FILE,
+    type=flags.FILE,
     help="CA certificates in PEM form: client certificates signed by them are accepted, besides those of the server's own CA.",
 )
 @_authentication(
-    "--token-auth-file", type=_FILE, help='File with bearer tokens: CSV lines of token,user,uid,"group1,group2".'
+    "--token-auth-file", type=flags.FILE, help='File with bearer tokens: CSV lines of token,user,uid,"group1,group2".'
 )
 @_authentication(
     "--anonymous-auth",
@@ -121,58 +122,12 @@ _logging = flags.group("Logging")
     **flags.SWITCH,
     help="Serve requests without credentials as system:anonymous; if false, they get 401. [default: true]",
 )
-@_accounts(
-    "--service-account-issuer",
-    multiple=True,
-    metavar="NAME",
-    show_default=False,
-    help="Issuer of service account tokens, a name or a URL; may be repeated: tokens of all are accepted, new ones have the "
-    "first. [default: https://kubernetes.default.svc.cluster.local]",
-)
-@_accounts(
-    "--service-account-signing-key-file",
-    type=_FILE,
-    show_default=False,
-    help="Private RSA or ECDSA key in PEM form that signs the tokens. [default: generated, and kept in the log]",
-)
-@_accounts(
-    "--service-account-key-file",
-    type=_FILE,
-    multiple=True,
-    help="PEM file with further RSA or ECDSA keys, public or private, whose tokens are accepted; may be repeated.",
-)
-@_accounts(
-    "--service-account-jwks-uri",
-    default="",
-    metavar="URL",
-    show_default=False,
-    help="Where clients of the OpenID discovery document find the keys. [default: /openid/v1/jwks of this server]",
-)
-@_accounts(
-    "--service-account-max-token-expiration",
-    default="0s",
-    type=_DURATION,
-    help="Longest lifetime of a token that a client requests, at least 1h; 0 is no limit.",
-)
-@_accounts(
-    "--service-account-extend-token-expiration",
-    default=True,
-    **flags.SWITCH,
-    help="Let the tokens that kubelets request for Pods live for a year. [default: true]",
-)
+@service_account_flags
 @_accounts(
     "--publish-root-ca",
     default=True,
     **flags.SWITCH,
     help="Let every namespace have the ConfigMap kube-root-ca.crt, with the CA certificates to trust. [default: true]",
-)
-@_accounts(
-    "--api-audiences",
-    default="",
-    type=flags.Words(),
-    metavar="NAME,...",
-    show_default=False,
-    help="Names of this API server in the audiences of tokens. [default: the issuers]",
 )
 @authentication_flags
 @authorization_flags
@@ -227,7 +182,7 @@ _logging = flags.group("Logging")
 @_limits(
     "--min-request-timeout",
     default="30m",
-    type=_DURATION,
+    type=flags.DurationType(plain_seconds=True),
     help="Minimum timeout of a watch for which the client sets none; the timeout is random, up to twice this.",
 )
 @_limits(
@@ -248,6 +203,13 @@ _logging = flags.group("Logging")
     help="Negotiate one API for a resource that clusters serve in different ways, as kcp api-negotiation does.",
 )
 @_clusters("--auto-publish-apis", is_flag=True, show_default=False, help=AUTO_PUBLISH_HELP)
+@_clusters(
+    "--with-cluster-controller",
+    is_flag=True,
+    help="Connect the Clusters of all logical clusters, negotiate their APIs, and split workloads over them, as kcp "
+    "cluster-controller and kcp deployment-splitter do.",
+)
+@controller_flags("Clusters")
 @audit_flags
 @_logging(
     "-v",
@@ -259,27 +221,23 @@ _logging = flags.group("Logging")
     help="Log level: 2 logs each request, 4 adds debug output.",
 )
 @_logging("--log-format", default="text", type=click.Choice(LOG_FORMATS), help="Format of the log lines on stderr.")
-def start(
-    verbosity: int, log_format: str, install_api_negotiation: bool, auto_publish_apis: bool, **choices: Any
-) -> None:
+def start(verbosity: int, log_format: str, **choices: Any) -> None:
     """Start a server.
 
     The first start generates a CA, certificates and an administrator. The administrator's kubeconfig is written to
     <root-directory>/data/admin.kubeconfig. The server runs until SIGTERM or SIGINT.
     """
-    if auto_publish_apis and not install_api_negotiation:
-        raise click.UsageError("--auto-publish-apis needs --install-api-negotiation")
+    controllers = _take_controllers(choices)
     gc.set_threshold(_OBJECTS_OF_A_START)
     from kcp.cli import log_formats
     from kcp.server.process import running
 
-    if install_api_negotiation:
-        from kcp.multicluster import negotiation  # noqa: F401 - before the server is ready: importing it takes long
+    if controllers.runs_any:
+        from kcp.multicluster import clusters, splitter  # noqa: F401 - before the server is ready: importing takes long
 
     def on_ready(process: ServerProcess) -> None:
         announce(process)
-        if install_api_negotiation:
-            process.run_in_background("API negotiation", _negotiate(process, auto_publish=auto_publish_apis))
+        controllers.run(process)
 
     log_formats.set_up(log_format, verbosity)
     configuration = _configuration(choices, verbosity)
@@ -290,31 +248,67 @@ def start(
         sys.exit(1)
 
 
+class _Controllers(NamedTuple):
+    """The controllers that run beside the server, as its clients over HTTP. ``cluster_controller`` are the flags of that."""
+
+    negotiation: bool
+    auto_publish: bool
+    cluster_controller: dict[str, Any] | None
+
+    @property
+    def runs_any(self) -> bool:
+        """Whether there is one."""
+        return self.negotiation or self.cluster_controller is not None
+
+    def run(self, process: ServerProcess) -> None:
+        """Run them until the server stops. Raises ConfigurationError."""
+        if not self.runs_any:
+            return
+        from kcp.client import load_configuration
+        from kcp.multicluster import clusters, negotiation, splitter
+
+        configuration = load_configuration(process.kubeconfig)
+        if self.cluster_controller is not None:
+            options = options_of(self.cluster_controller, configuration, auto_publish=self.auto_publish)
+            process.run_in_background("the cluster controller", clusters.run(configuration, options))
+            process.run_in_background("the splitter", splitter.run(configuration))
+        else:
+            work = negotiation.run(configuration, auto_publish=self.auto_publish)
+            process.run_in_background("API negotiation", work)
+
+
+def _take_controllers(choices: dict[str, Any]) -> _Controllers:
+    """Remove the flags of the controllers from the choices. Raises UsageError where they do not go together."""
+    negotiation, auto_publish = choices.pop("install_api_negotiation"), choices.pop("auto_publish_apis")
+    with_controller = choices.pop("with_cluster_controller")
+    taken = take_controller_choices(choices)
+    if auto_publish and not (negotiation or with_controller):
+        raise click.UsageError("--auto-publish-apis needs --install-api-negotiation or --with-cluster-controller")
+    needless = [name for name, value in taken.items() if value and not with_controller]
+    if needless:
+        raise click.UsageError(f"--{needless[0].replace('_', '-')} needs --with-cluster-controller")
+    return _Controllers(negotiation, auto_publish, taken if with_controller else None)
+
+
 def configuration_of(arguments: Sequence[str]) -> Configuration:
     """Return the configuration that `kcp start` would run with these arguments, for servers inside another process."""
     choices = dict(start.make_context("start", list(arguments)).params)
     choices.pop("log_format")
-    for flag in ("install_api_negotiation", "auto_publish_apis"):
+    for flag in ("install_api_negotiation", "auto_publish_apis", "with_cluster_controller"):
         if choices.pop(flag):
             raise ValueError(f"--{flag.replace('_', '-')} needs a server in a process of its own")
+    take_controller_choices(choices)
     return _configuration(choices, choices.pop("verbosity"))
 
 
 def _configuration(choices: dict[str, Any], verbosity: int) -> Configuration:
-    audit, authentication = take_audit_options(choices), take_authentication_options(choices)
-    authorization = take_authorization_options(choices)
-    requests = verbosity >= _LOGS_REQUESTS_FROM
-    return Configuration(
-        **choices, audit=audit, authentication=authentication, authorization=authorization, log_requests=requests
-    )
-
-
-async def _negotiate(process: ServerProcess, *, auto_publish: bool) -> None:
-    """Negotiate APIs as a client of the server, until cancelled."""
-    from kcp.client import load_configuration
-    from kcp.multicluster import negotiation
-
-    await negotiation.run(load_configuration(process.kubeconfig), auto_publish=auto_publish)
+    groups: dict[str, Any] = {
+        "audit": audit_flags.take(choices),
+        "authentication": take_authentication_options(choices),
+        "authorization": authorization_flags.take(choices),
+        "service_accounts": service_account_flags.take(choices),
+    }
+    return Configuration(**choices, **groups, log_requests=verbosity >= _LOGS_REQUESTS_FROM)
 
 
 def announce(process: ServerProcess) -> None:

@@ -18,13 +18,10 @@ from kcp.api import documents, errors
 from kcp.auth import json_web_tokens
 from kcp.auth.service_accounts.claims import Account
 from kcp.auth.service_accounts.issuer import TokenIssuer
-from kcp.builtin.context import BuiltinContext
-from kcp.builtin.strategy import BuiltinStrategy
 from kcp.controllers import tasks
 from kcp.controllers.system import ignore_not_found, system_context
 from kcp.controllers.work_queues import ControllerQueue
 from kcp.registry.requests import DeleteOptions, Target
-from kcp.registry.types.resource_types import ResourceType
 from kcp.registry.verbs.registry import Registry
 from kcp.store.contract import UNREADABLE, Event, Hint, Key, Needle, Range, Record
 
@@ -44,12 +41,12 @@ Object = dict[str, Any]
 class TokenSecretController:
     """Fills in and deletes the token Secrets of all logical clusters."""
 
-    def __init__(self, registry: Registry) -> None:
+    def __init__(self, registry: Registry, issuer: TokenIssuer, trust: str) -> None:
+        """``issuer`` signs the tokens; ``trust`` are the CA certificates for clients, in PEM form, empty for none."""
         self._registry = registry
+        self._issuer, self._trust = issuer, trust
         self._accounts = registry.catalog.builtin("", "v1", _ACCOUNTS)
         self._secrets = registry.catalog.builtin("", "v1", _SECRETS)
-        context = _context_of(self._accounts)
-        self._issuer, self._trust = context.issuer, context.trust
         self._queue: ControllerQueue[Key] = ControllerQueue("token secrets", self._reconcile)
         self._unfollow = (
             registry.store.follow(_SECRETS, self._on_secrets),
@@ -61,8 +58,6 @@ class TokenSecretController:
 
     async def start(self) -> None:
         """Start the workers, and queue the token Secrets that are present."""
-        if self._issuer is None:
-            return
         self._queue.start()
         self._issuer.key_ring.on_change.append(self._on_keys)
         await self._scan(Range(_SECRETS))
@@ -71,7 +66,7 @@ class TokenSecretController:
         """Stop; the next start queues what is left."""
         for unfollow in self._unfollow:
             unfollow()
-        if self._issuer is not None and self._on_keys in self._issuer.key_ring.on_change:
+        if self._on_keys in self._issuer.key_ring.on_change:
             self._issuer.key_ring.on_change.remove(self._on_keys)
         self._due.clear()
         if self._scanning is not None:
@@ -118,9 +113,9 @@ class TokenSecretController:
             after = page.records[-1].key
 
     async def _reconcile(self, key: Key) -> None:
-        source, issuer = self._registry.source, self._issuer
+        source = self._registry.source
         record = source.latest(self._secrets, key.cluster, key.namespace, key.name)
-        if record is None or issuer is None:
+        if record is None:
             return
         secret = documents.decode_stored(record.value)
         meta = secret["metadata"]
@@ -133,22 +128,22 @@ class TokenSecretController:
         if uid is None or annotations.get(UID_ANNOTATION, uid) != uid:
             await self._delete(key, meta["uid"])
             return
-        wanted = await self._wanted(key, secret, Account(key.cluster, key.namespace, name, uid), issuer)
+        wanted = await self._wanted(key, secret, Account(key.cluster, key.namespace, name, uid))
         if wanted is not None:
             await self._store(key, meta["uid"], wanted, uid)
 
-    async def _wanted(self, key: Key, secret: Object, account: Account, issuer: TokenIssuer) -> Object | None:
+    async def _wanted(self, key: Key, secret: Object, account: Account) -> Object | None:
         """The data that the Secret must have; None where it has it, with the account's UID."""
         data = secret.get("data") or {}
         wanted = {**data, "ca.crt": _encoded(self._trust), "namespace": _encoded(key.namespace)}
         if not self._trust:
             del wanted["ca.crt"]
-        if self._needs_token(key, data.get("token"), issuer):
-            wanted["token"] = _encoded(await issuer.issue_for_secret(account, key.name))
+        if self._needs_token(key, data.get("token")):
+            wanted["token"] = _encoded(await self._issuer.issue_for_secret(account, key.name))
         has_uid = (secret["metadata"].get("annotations") or {}).get(UID_ANNOTATION) == account.uid
         return None if has_uid and wanted == data else wanted
 
-    def _needs_token(self, key: Key, encoded: str | None, issuer: TokenIssuer) -> bool:
+    def _needs_token(self, key: Key, encoded: str | None) -> bool:
         """Whether a Secret has no token, or one whose key has ended. One whose key ends later is looked at again then."""
         if not encoded:
             return True
@@ -158,7 +153,7 @@ class TokenSecretController:
             token = None
         if token is None or not token.key_id:
             return False  # a client has written it
-        in_force = issuer.key_ring.verifying_keys(token.key_id)
+        in_force = self._issuer.key_ring.verifying_keys(token.key_id)
         if in_force and (until := in_force[0].until) is not None:
             self._queue.add_later(key, max(until - time.time(), 0.0) + 1.0)
         return not in_force
@@ -181,12 +176,6 @@ class TokenSecretController:
         except errors.StatusError as error:
             if error.code != _CONFLICT:  # another Secret of the name: it is queued
                 raise
-
-
-def _context_of(type_: ResourceType) -> BuiltinContext:
-    strategy = type_.strategy
-    assert isinstance(strategy, BuiltinStrategy)
-    return strategy.context
 
 
 def _uid_of(record: Record | None) -> str | None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Final, Protocol
 
-from kcp.controllers.account_secrets import TokenSecretController
 from kcp.controllers.cluster_roles import ClusterRoleAggregation
 from kcp.controllers.definitions import DefinitionController
 from kcp.controllers.garbage_collection import GarbageCollector
@@ -20,7 +19,7 @@ class Controller(Protocol):
         """Start; return when everything that is present is queued."""
 
     async def stop(self) -> None:
-        """Stop; return when the controller does nothing more."""
+        """Stop, also after a start that failed; return when the controller does nothing more."""
 
 
 ControllerFactory = Callable[[Registry], Controller]
@@ -29,10 +28,9 @@ CONTROLLERS: Final[tuple[ControllerFactory, ...]] = (
     DefinitionController,
     NamespaceController,
     GarbageCollector,
-    TokenSecretController,
     ClusterRoleAggregation,
 )
-"""The controllers of every server, in the order in which they start."""
+"""The controllers of every server that need nothing but its registry, in the order in which they start."""
 
 
 class Manager:
@@ -44,10 +42,14 @@ class Manager:
         self._controllers: list[Controller] = []
 
     async def start(self) -> None:
-        """Start each controller; return when each has queued what is present."""
+        """Start each controller; return when each has queued what is present. If one cannot start, all are stopped."""
         self._controllers = [factory(self._registry) for factory in self._factories]
-        for controller in self._controllers:
-            await controller.start()
+        try:
+            for controller in self._controllers:
+                await controller.start()
+        except BaseException:
+            await self.stop()
+            raise
 
     async def stop(self) -> None:
         """Stop each controller, the last started first."""

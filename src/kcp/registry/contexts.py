@@ -8,6 +8,7 @@ from typing import Final
 from kcp.api.field_errors import shorten
 from kcp.auth.users import User
 from kcp.logical_clusters import LogicalClusterName
+from kcp.registry.restrictions import WriteRestriction
 
 STRICT: Final = "Strict"
 WARN: Final = "Warn"
@@ -28,6 +29,8 @@ class RequestContext:
     field_manager: str = ""
     dry_run: bool = False
     field_validation: str = WARN
+    restriction: WriteRestriction | None = None
+    """What the user may change, where the permission for the request is limited."""
     _warned: set[str] | None = None
 
     def warn(self, text: str) -> None:

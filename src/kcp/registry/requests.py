@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Final
 
+from kcp.api import documents
 from kcp.api.selectors import FieldSelector, LabelSelector
 from kcp.registry.types.resource_types import ResourceType
 
@@ -53,12 +54,20 @@ class DeleteOptions:
 class Written:
     """The outcome of a write.
 
-    ``object`` is the object as it was written, with its resource version, and ``value`` its JSON in the version ``type``: for a
-    delete, the last state. ``created`` says that the object is new, ``gone`` that it is deleted and not waiting for finalizers.
+    ``value`` is the JSON of the object as it was written, with its resource version, in the version ``type``: for a delete, the
+    last state. ``decoded`` is the same decoded, unless it is large: `object` decodes it when it is asked for. ``created`` says
+    that the object is new, ``gone`` that it is deleted and not waiting for finalizers.
     """
 
     value: bytes
     type: ResourceType
-    object: dict[str, Any]
+    decoded: dict[str, Any] | None
     created: bool = False
     gone: bool = False
+
+    @property
+    def object(self) -> dict[str, Any]:
+        """The object as it was written."""
+        if self.decoded is None:
+            self.decoded = documents.decode_stored(self.value)
+        return self.decoded

@@ -7,6 +7,8 @@ two together.
 
 import math
 from collections.abc import Callable, Collection
+from itertools import compress
+from operator import is_not
 from typing import Any, cast
 
 from kcp.cel.patterns import compile_pattern
@@ -308,9 +310,11 @@ def _properties_check(node: SchemaNode) -> Check:
     def check_properties(value: Any) -> bool:
         if type(value) is not dict or not required <= value.keys():
             return False
-        for key, child in value.items():
+        # a plain string or boolean is found by its type alone
+        for key in compress(value, map(is_not, map(get, value), map(type, value.values()))):
             check: Any = get(key)
-            if check is type(child):
+            child = value[key]
+            if check is accept:
                 continue
             if check is None:
                 if key in declared:

@@ -1,7 +1,8 @@
 """Validation of string formats.
 
 Follows kube-openapi's strfmt registry with apiextensions-apiserver's list of supported formats: dashes in a format's name are
-ignored (``date-time`` is ``datetime``), and an unknown format is not enforced. Regular expressions take linear time (re2).
+ignored (``date-time`` is ``datetime``), and an unknown format is not enforced. Regular expressions take linear time (re2); they
+are compiled when they are first used.
 """
 
 import calendar
@@ -17,7 +18,6 @@ StringCheck = Callable[[str], bool]
 
 def _matches(text: str) -> StringCheck:
     def check(value: str) -> bool:
-        # Compiled on first use: the pattern of host names is large.
         return compile_pattern(text).search(value) is not None
 
     return check
@@ -27,10 +27,10 @@ _HOSTNAME: Final = _matches(
     r"^([a-zA-Z0-9\p{S}\p{L}]((-?[a-zA-Z0-9\p{S}\p{L}]{0,62})?)"
     r"|([a-zA-Z0-9\p{S}\p{L}](([a-zA-Z0-9-\p{S}\p{L}]{0,61}[a-zA-Z0-9\p{S}\p{L}])?)(\.)){1,}([a-zA-Z\p{L}]){2,63})$"
 )
-_TIME: Final = compile_pattern(r"^([0-9]{2}):([0-9]{2}):([0-9]{2})(.[0-9]+)?(z|([+-][0-9]{2}:[0-9]{2}))$")
-_DATE: Final = compile_pattern(r"^([0-9]{4})-([0-9]{2})-([0-9]{2})$")
-_GO_DURATION: Final = compile_pattern(r"^[-+]?(0|(([0-9]+(\.[0-9]*)?|\.[0-9]+)(ns|us|µs|μs|ms|s|m|h))+)$")
-_WORD_DURATION: Final = compile_pattern(r"(\d+)\s*([A-Za-zµ]+)")
+_TIME: Final = r"^([0-9]{2}):([0-9]{2}):([0-9]{2})(.[0-9]+)?(z|([+-][0-9]{2}:[0-9]{2}))$"
+_DATE: Final = r"^([0-9]{4})-([0-9]{2})-([0-9]{2})$"
+_GO_DURATION: Final = r"^[-+]?(0|(([0-9]+(\.[0-9]*)?|\.[0-9]+)(ns|us|µs|μs|ms|s|m|h))+)$"
+_WORD_DURATION: Final = r"(\d+)\s*([A-Za-zµ]+)"
 _SHORT_NAME: Final = "[a-z0-9]([-a-z0-9]*[a-z0-9])?"
 _IS_SHORT_NAME: Final = _matches(f"^{_SHORT_NAME}$")
 _IS_LONG_NAME: Final = _matches(rf"^{_SHORT_NAME}(\.{_SHORT_NAME})*$")
@@ -51,7 +51,7 @@ _WORD_PREFIXES: Final = ("nano", "micro", "milli", "sec", "min", "hour", "day", 
 
 def is_date(value: str) -> bool:
     """RFC 3339 full-date."""
-    found = _DATE.search(value)
+    found = compile_pattern(_DATE).search(value)
     if found is None or not value.isascii():
         return False
     year, month, day = (int(part) for part in found.groups())
@@ -63,15 +63,15 @@ def is_date_time(value: str) -> bool:
     parts = value.lower().split("t")
     if len(parts) < 2 or not is_date(parts[0]):
         return False
-    found = _TIME.search(parts[1])
+    found = compile_pattern(_TIME).search(parts[1])
     return found is not None and found.group(1) <= "23" and found.group(2) <= "59" and found.group(3) <= "59"
 
 
 def is_duration(value: str) -> bool:
     """Go's ``1h30m`` or Scala's ``22 ns``."""
-    if _GO_DURATION.search(value):
+    if compile_pattern(_GO_DURATION).search(value):
         return True
-    for _, unit in _WORD_DURATION.findall(value):
+    for _, unit in compile_pattern(_WORD_DURATION).findall(value):
         lowered = unit.lower()
         if lowered in _WORD_UNITS or lowered.startswith(_WORD_PREFIXES):
             return True

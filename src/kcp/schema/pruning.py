@@ -8,7 +8,7 @@ paths of the removed fields relative to it, or None.
 
 import re
 from collections.abc import Callable
-from itertools import islice
+from itertools import compress, islice
 from typing import Any, Final
 
 from kcp.schema.nodes import META_FIELDS, SchemaNode
@@ -18,7 +18,7 @@ MAX_PATHS: Final = 100
 """How many unknown fields are reported; all are removed (sigs.k8s.io/json has the same limit on strict errors)."""
 Found = list[str] | None
 Pruner = Callable[[Any], Found]
-_CONTAINERS: Final = frozenset({dict, list})
+_is_container: Final = frozenset({dict, list}).__contains__
 _STEP: Final = re.compile(r"[.\[]")
 """What separates the steps of a path."""
 
@@ -84,48 +84,43 @@ def _make(node: SchemaNode, *, keep: bool = False) -> Pruner:
         children["metadata"] = prune_object_meta if node.is_root else coerce_object_meta
     embedded = node.embedded and not node.is_root
     declared = node.property_schemas
+    known = frozenset(declared) | children.keys()
     otherwise = _undeclared(node, keep=keep)
     prune_list = _list_pruner(node, keep=keep)
     get = children.get
-    # Fast path if only scalars are declared.
-    only_scalars = frozenset(declared) if not node.nested_properties and not node.embedded else frozenset()
 
     def prune(value: Any) -> Found:
         if type(value) is not dict:
             return prune_list(value)
-        if only_scalars.issuperset(value) and _CONTAINERS.isdisjoint(map(type, value.values())):
-            return None
         if embedded and "metadata" not in declared and value.get("metadata", value) is None:
             value["metadata"] = {}
-        found: Found = None
         unknown: Found = None
-        for key, child in value.items():
+        if otherwise is None and not known.issuperset(value):
+            unknown = _drop(value, known)
+        found: Found = None
+        for key in compress(value, map(_is_container, map(type, value.values()))):
             inner = get(key)
             if inner is None:
                 if key in declared:
                     inner = children[key] = pruner(node.property(key))
-                elif otherwise is not None:
-                    inner = otherwise
                 else:
-                    unknown = unknown or []
-                    unknown.append(key)
-                    continue
-            kind = type(child)
-            if kind is dict or kind is list:
-                deeper = inner(child)
-                if deeper:
-                    found = found or []
-                    if len(found) < MAX_PATHS:
-                        found += [f".{key}{path}" for path in deeper]
-        return _drop(value, unknown, found) if unknown else found
+                    assert otherwise is not None
+                    inner = otherwise
+            deeper = inner(value[key])
+            if deeper:
+                found = found or []
+                if len(found) < MAX_PATHS:
+                    found += [f".{key}{path}" for path in deeper]
+        return (found or []) + unknown if unknown else found
 
     return prune
 
 
-def _drop(value: dict[str, Any], unknown: list[str], found: Found) -> Found:
+def _drop(value: dict[str, Any], known: frozenset[str]) -> list[str]:
+    unknown = [key for key in value if key not in known]
     for key in unknown:
         del value[key]
-    return (found or []) + ["." + key for key in unknown[:MAX_PATHS]]
+    return ["." + key for key in unknown[:MAX_PATHS]]
 
 
 def _undeclared(node: SchemaNode, *, keep: bool) -> Pruner | None:

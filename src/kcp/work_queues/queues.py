@@ -142,6 +142,11 @@ class BaseWorkQueue(Generic[K]):
         """The number of queued keys, without those that are delayed or being reconciled."""
         return len(self._ready)
 
+    @property
+    def is_idle(self) -> bool:
+        """Whether no key is queued or being reconciled; some may be delayed."""
+        return not self._pending and not self._processing
+
     async def _work(self) -> None:
         while True:
             while not self._ready:

@@ -11,6 +11,7 @@ No function changes its arguments; results share parts with them.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from io import BytesIO
 from itertools import chain
 from typing import Any, Final, cast
 
@@ -23,6 +24,8 @@ FieldSet = dict[str, Any]
 LEAF: Final[FieldSet] = {}
 """The node of a member without members below it. Large sets consist of it, so they share one."""
 _MAX_DEPTH: Final = 200
+_PORTION: Final = 2_048
+"""Texts that are encoded at a time."""
 _SEPARATOR: Final = b'","'
 """What is between two texts of a JSON list. Inside of a text, quotes are escaped."""
 _UNCERTAIN: Final = rb'\","'
@@ -41,19 +44,32 @@ def node_of_names(names: Iterable[str]) -> FieldSet:
 
 def encoded_names(names: list[str]) -> FieldSet:
     """`node_of_names` as JSON text, for a set that is encoded and not read."""
-    encoded = orjson.dumps(names)
-    if _UNCERTAIN in encoded:
-        return node_of_names(names)
-    text = b'{".":{},"f:%b:{}}' % encoded[2:-1].replace(_SEPARATOR, b'":{},"f:')
-    return cast("FieldSet", orjson.Fragment(text))
+    text = BytesIO()
+    text.write(b'{".":{}')
+    for encoded in _encoded_portions(names):
+        if _UNCERTAIN in encoded:
+            return node_of_names(names)
+        text.write(b',"f:%b:{}' % encoded[2:-1].replace(_SEPARATOR, b'":{},"f:'))
+    text.write(b"}")
+    return cast("FieldSet", orjson.Fragment(text.getvalue()))
 
 
 def encoded_elements(elements: list[str], node: FieldSet = LEAF) -> FieldSet:
     """The node of a list and of these items of it, each with the same ``node``, as JSON text like `encoded_names`."""
     below = orjson.dumps(node)
-    # an element is ``i:``, ``v:`` or ``k:`` and JSON: it does not end with a comma, so each separator is between two elements
-    text = b'{".":{},%b:%b}' % (orjson.dumps(elements)[1:-1].replace(_SEPARATOR, b'":%b,"' % below), below)
-    return cast("FieldSet", orjson.Fragment(text))
+    text = BytesIO()
+    text.write(b'{".":{}')
+    for encoded in _encoded_portions(elements):
+        # an element is ``i:``, ``v:`` or ``k:`` and JSON: it does not end with a comma, so each separator is between two elements
+        text.write(b",%b:%b" % (encoded[1:-1].replace(_SEPARATOR, b'":%b,"' % below), below))
+    text.write(b"}")
+    return cast("FieldSet", orjson.Fragment(text.getvalue()))
+
+
+def _encoded_portions(texts: list[str]) -> Iterator[bytes]:
+    """Texts as JSON lists of some thousand: what becomes of them needs little memory beside the result."""
+    for start in range(0, len(texts), _PORTION):
+        yield orjson.dumps(texts[start : start + _PORTION])
 
 
 def union(left: FieldSet, right: FieldSet) -> FieldSet:
@@ -80,10 +96,7 @@ def _union(left: FieldSet, right: FieldSet) -> FieldSet:
 
 def _has_all(fields: FieldSet, part: FieldSet) -> bool:
     """Whether a set has the nodes of another one."""
-    for key, node in part.items():  # noqa: SIM110 - faster than a generator expression
-        if fields.get(key) != node:
-            return False
-    return True
+    return all(fields.get(key) == node for key, node in part.items())
 
 
 def _union_of_nodes(left: FieldSet, right: FieldSet) -> FieldSet:

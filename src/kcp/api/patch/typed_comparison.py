@@ -239,7 +239,7 @@ def _compare(old: Any, new: Any, type_: MergeType, element: str, modified: Field
     old_parts, new_parts = _granular(old, type_), _granular(new, type_)
     if not _comparable(old, new, old_parts, new_parts):
         # at least one side is atomic: it counts as modified, and the fields of the other side as added or removed
-        node = all_fields_of(new, type_) if new_parts else {}
+        node = all_fields_of(new, type_) if new_parts else LEAF
         modified[element] = node
         if old_parts:
             removed_below = all_fields_of(old, type_)

@@ -35,7 +35,7 @@ class BearerTokens:
         if not authorization:
             return None
         token = (
-            authorization[_TOKEN_START:].strip() if authorization.startswith(b"Bearer ") else _token_of(authorization)
+            authorization[_TOKEN_START:].strip() if authorization.startswith(b"Bearer ") else token_of(authorization)
         )
         if not token:
             return None
@@ -103,7 +103,7 @@ async def _with_audiences(found: Found, audiences: tuple[str, ...]) -> Reviewed 
     return None if user is None else Reviewed(user, audiences)
 
 
-def _token_of(authorization: bytes) -> bytes:
+def token_of(authorization: bytes) -> bytes:
     """Return the token of an ``Authorization`` header; empty for another scheme. The scheme's case does not matter."""
     scheme, _, token = authorization.partition(b" ")
     return token.strip() if scheme.lower() == b"bearer" else b""

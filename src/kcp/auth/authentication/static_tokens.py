@@ -7,9 +7,9 @@ dump nor the time of a lookup reveals them.
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterable
 from hashlib import sha256
-from pathlib import Path
 from typing import Final
 
 from kcp.auth.users import User, authenticated
@@ -20,7 +20,7 @@ _ROW_WITH_GROUPS: Final = 4
 
 
 class TokenFileError(ValueError):
-    """A token file that cannot be used; the message names the file and line."""
+    """A token file that cannot be used; the message names the line."""
 
 
 class StaticTokens:
@@ -38,25 +38,27 @@ class StaticTokens:
         return self._users.get(sha256(token).digest())
 
 
-def read_token_file(path: Path) -> list[tuple[str, User]]:
-    """Read the tokens of a file and their users. Raises TokenFileError, OSError."""
+def parse_token_file(content: bytes) -> list[tuple[str, User]]:
+    """Return the tokens of a file and their users. Raises TokenFileError."""
     import csv  # most servers have no such file
 
     found: list[tuple[str, User]] = []
     try:
-        with path.open(encoding="utf-8", newline="") as file:
-            for number, row in enumerate(csv.reader(file, skipinitialspace=True), start=1):
-                fields = [field.strip() for field in row]
-                if not any(fields) or fields[0].startswith("#"):
-                    continue
-                if len(fields) < _SMALLEST_ROW:
-                    raise TokenFileError(f"{path}, line {number}: expected at least token, user name and user UID")
-                token, name, uid = fields[:_SMALLEST_ROW]
-                if not token or not name:
-                    raise TokenFileError(f"{path}, line {number}: the token and the user name may not be empty")
-                groups = fields[_SMALLEST_ROW].split(",") if len(fields) >= _ROW_WITH_GROUPS else ()
-                members = tuple(group.strip() for group in groups if group.strip())
-                found.append((token, authenticated(name, uid, members)))
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise TokenFileError(f"{path}: not a CSV file: {error}") from error
+        rows = csv.reader(io.StringIO(content.decode(), newline=""), skipinitialspace=True)
+        for number, row in enumerate(rows, start=1):
+            fields = [field.strip() for field in row]
+            if not any(fields) or fields[0].startswith("#"):
+                continue
+            if len(fields) < _SMALLEST_ROW:
+                raise TokenFileError(f"line {number}: expected at least token, user name and user UID")
+            token, name, uid = fields[:_SMALLEST_ROW]
+            if not token or not name:
+                raise TokenFileError(f"line {number}: the token and the user name may not be empty")
+            groups = fields[_SMALLEST_ROW].split(",") if len(fields) >= _ROW_WITH_GROUPS else ()
+            members = tuple(group.strip() for group in groups if group.strip())
+            found.append((token, authenticated(name, uid, members)))
+    except UnicodeDecodeError as error:
+        raise TokenFileError(f"not a CSV file: not UTF-8 at byte {error.start}") from None
+    except csv.Error as error:
+        raise TokenFileError(f"not a CSV file: {error}") from error
     return found

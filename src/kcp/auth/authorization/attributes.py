@@ -24,3 +24,17 @@ class AuthorizationAttributes:
     namespace: str = ""
     name: str = ""
     path: str = ""
+
+    def label_selector(self) -> str:
+        """Return the text of the label selector of a list or watch, as the client sent it."""
+        return ""
+
+    def field_selector(self) -> str:
+        """Return the text of the field selector of a list or watch, as the client sent it."""
+        return ""
+
+
+class DelegatedAttributes(AuthorizationAttributes):
+    """A request to another server, which has this one decide by a SubjectAccessReview; its paths are not this server's."""
+
+    __slots__ = ()

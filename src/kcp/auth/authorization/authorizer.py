@@ -13,10 +13,13 @@ from kcp.api.kinds import GroupResource
 from kcp.auth.authorization.attributes import AuthorizationAttributes
 from kcp.auth.users import User
 from kcp.logical_clusters import LogicalClusterName
+from kcp.registry.restrictions import WriteRestriction
 
 
 class Decision(NamedTuple):
     """An authorizer's answer: allowed, denied, or neither (no opinion). ``reason`` is for people.
+
+    A ``restriction`` limits what the write of an allowed request may change.
 
     No opinion leaves the decision to the next authorizer; a request on which no authorizer has an opinion is refused.
     """
@@ -24,6 +27,7 @@ class Decision(NamedTuple):
     allowed: bool
     reason: str = ""
     denied: bool = False
+    restriction: WriteRestriction | None = None
 
 
 ALLOWED: Final = Decision(True)

@@ -11,8 +11,8 @@ from typing import Any, Final, NamedTuple
 
 from kcp.api import json_values
 from kcp.api.kinds import version_order
+from kcp.multicluster.conditions import condition_of, is_true
 from kcp.multicluster.negotiation.api import API_VERSION, GROUP, NEGOTIATED
-from kcp.multicluster.negotiation.conditions import condition_of, is_true
 from kcp.multicluster.negotiation.specs import CommonSpec, definition_of_specs
 from kcp.schema.definitions import default_definition
 from kcp.schema.printer_columns import ANNOTATION as COMPUTED_COLUMNS

@@ -9,9 +9,9 @@ from weakref import WeakValueDictionary
 
 from kcp.client import CachedObject, Change, ObjectKey
 from kcp.logical_clusters import LogicalClusterName
+from kcp.multicluster.conditions import is_true
 from kcp.multicluster.crd_puller import CORE, name_of
 from kcp.multicluster.negotiation.api import UpdateStrategy, strategy_of
-from kcp.multicluster.negotiation.conditions import is_true
 from kcp.multicluster.negotiation.rules import Offer
 from kcp.multicluster.negotiation.specs import COMMON_FIELDS, CommonSpec
 from kcp.schema.raw_schemas import schema, strings, text

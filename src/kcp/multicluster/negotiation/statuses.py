@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from kcp.multicluster.conditions import Condition
 from kcp.multicluster.negotiation.comparisons import message_of
-from kcp.multicluster.negotiation.conditions import Condition
 from kcp.multicluster.negotiation.decisions import Decision
 from kcp.multicluster.negotiation.publishing import Serving
 

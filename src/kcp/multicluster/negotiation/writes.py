@@ -14,9 +14,9 @@ from kcp.client import (
     NotFoundError,
     StatusError,
 )
+from kcp.multicluster.conditions import Condition, with_conditions
 from kcp.multicluster.crd_puller import CUSTOM_RESOURCE_DEFINITIONS
 from kcp.multicluster.negotiation.api import API_VERSION_ANNOTATION, FINALIZER, NEGOTIATED, negotiated_name
-from kcp.multicluster.negotiation.conditions import Condition, with_conditions
 from kcp.multicluster.negotiation.publishing import served_versions, was_established
 from kcp.multicluster.negotiation.records import API, Negotiated, Record
 from kcp.multicluster.negotiation.specs import CommonSpec

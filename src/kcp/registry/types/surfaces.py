@@ -6,6 +6,7 @@ OpenAPI). The surface after a change of one definition is made from the one befo
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cached_property
 from types import MappingProxyType
@@ -34,6 +35,21 @@ class Definition:
         self.group: str = names["spec"]["group"]
         self.names = names
         self.types = tuple(types)
+
+
+class DiscardedTypes:
+    """Counts the types that were in use when their definition was discarded."""
+
+    def __init__(self) -> None:
+        self.count = 0
+
+    def follow(self, definition: Definition) -> None:
+        """Count the types of a definition once nothing refers to it."""
+        end = weakref.finalize(definition, self._add, definition.types)
+        end.atexit = False
+
+    def _add(self, types: Iterable[ResourceType]) -> None:
+        self.count += sum(type_.is_compiled for type_ in types)
 
 
 class Surface:

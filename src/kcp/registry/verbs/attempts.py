@@ -79,6 +79,15 @@ class Write:
         assert self.object is not None
         return self.object
 
+    def forget_objects(self) -> None:
+        """Drop the decoded objects of an attempt whose new state is encoded: they may be megabytes.
+
+        Another attempt makes them again. A create makes no other attempt.
+        """
+        self.object = self.old = None
+        if self.verb == "create":
+            self.body = None
+
 
 def until_stored(source: Source, write: Write, attempt: Attempt) -> Awaitable[Written]:
     """Run ``attempt`` until it does not conflict with another write. Raises StatusError as the attempt, and 504 (ServerTimeout).

@@ -120,12 +120,12 @@ class Committer:
 
     async def _insert(self, write: Write, fence: Change | None) -> Written | None:
         type_, obj, context = write.target.type, write.object, write.context
-        assert obj is not None
-        meta = obj["metadata"]
+        small = write.size < LARGE
         for attempt in range(_GENERATE_ATTEMPTS):
-            value, tag = stored_value(obj, type_) if write.size < LARGE else await in_thread(stored_value, obj, type_)
+            assert obj is not None
+            value, tag = stored_value(obj, type_) if small else await in_thread(stored_value, obj, type_)
             _check_size(value)
-            key = key_of(type_, context.cluster, write.target.namespace, meta["name"])
+            key = key_of(type_, context.cluster, write.target.namespace, obj["metadata"]["name"])
             taken = key.name in type_.strategy.virtual_names and self._is_virtual(type_, key)
             try:
                 if taken or (context.dry_run and self._exists(key)):
@@ -134,6 +134,9 @@ class Committer:
                     return await run_large(write.size, _written, obj, value, tag, 0, type_, created=True)
                 if fence is not None:
                     await run_large(len(value), self._catalog.prepare, key, value, obj if type_.stored_as_is else None)
+                if not small and fence is None and not write.generated_from:
+                    write.forget_objects()
+                    obj = None
                 change = Change(key, value, expected=ABSENT, tag=tag, lifetime=type_.strategy.lifetime)
                 revision = await self._write_new(write, _with_fence(change, fence))
             except PreconditionFailedError as error:
@@ -144,10 +147,10 @@ class Committer:
                 if not write.generated_from:
                     raise await self._already_exists(write, key) from error
                 if attempt + 1 == _GENERATE_ATTEMPTS:
-                    raise errors.generated_name_conflict(type_.resource, meta["name"]) from error
-                meta["name"] = metadata.generate_name(write.generated_from)
+                    raise errors.generated_name_conflict(type_.resource, key.name) from error
+                write.new["metadata"]["name"] = metadata.generate_name(write.generated_from)
             else:
-                if write.size < LARGE:
+                if small:
                     return _written(obj, value, tag, revision, type_, created=True)
                 return await in_thread(_written, obj, value, tag, revision, type_, created=True)
         raise AssertionError("unreachable")
@@ -208,6 +211,10 @@ class Committer:
         key = self._key(write)
         if fence is not None and not ended:
             await run_large(len(value), self._catalog.prepare, key, value, obj if type_.stored_as_is else None)
+        if not small and fence is None and not ended:
+            write.object = write.old = obj = old = (
+                None  # what is large is encoded now; another attempt decodes it again
+            )
         change = Change(key, value, expected_revision(record), tag, lifetime=type_.strategy.lifetime)
         conditions = self._conditions_of_virtual(write) if change.expected == ABSENT else ()
         if ended:
@@ -314,10 +321,13 @@ def _equal(obj: Object, old: Object) -> bool:
 
 
 def _written(
-    obj: Object, value: bytes, tag: str, revision: int, type_: ResourceType, *, created: bool = False
+    obj: Object | None, value: bytes, tag: str, revision: int, type_: ResourceType, *, created: bool = False
 ) -> Written:
-    if type_.stored_form is not type_:
+    """The outcome of a write that has stored ``value``. ``obj`` is the object, where it is still there."""
+    if type_.stored_form is not type_ or (obj is None and tag != type_.schema_hash):
         obj = object_in(value, tag, type_)
+    if obj is None:
+        return Written(documents.splice_revision(value, revision), type_, None, created)
     if revision:
         obj["metadata"]["resourceVersion"] = str(revision)
     else:

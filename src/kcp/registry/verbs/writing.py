@@ -31,6 +31,7 @@ from kcp.api import documents, errors, json_values
 from kcp.registry.admission.chain import CREATE, DELETE, UPDATE, AdmissionPlugin, Chain
 from kcp.registry.contexts import IGNORE, RequestContext
 from kcp.registry.requests import Target, Written
+from kcp.registry.restrictions import RestrictedWrite, WriteRestriction
 from kcp.registry.types.catalog import Catalog
 from kcp.registry.verbs import (
     admitting,
@@ -154,6 +155,8 @@ class Writer:
             await in_thread(self._validate, write)
         if write.target.type.strategy.checks_permissions:
             await self._check_permissions(write)
+        if write.context.restriction is not None:
+            await self._check_restriction(write, write.context.restriction)
         if plugins:
             await admitting.validate(plugins, write)
         return await self._committer.store(write)
@@ -163,6 +166,12 @@ class Writer:
         if write.object is not None and write.operation != DELETE:
             name = "" if write.verb == "create" else write.target.name
             await write.target.type.strategy.check_permissions(write.object, write.old, write.context, name)
+
+    @staticmethod
+    async def _check_restriction(write: Write, restriction: WriteRestriction) -> None:
+        target, new = write.target, None if write.operation == DELETE else write.object
+        place = (write.context.cluster, target.type.resource, target.namespace, target.name, target.subresource)
+        await restriction.check(RestrictedWrite(*place, write.old, new))
 
     def _decode(self, write: Write, obj: Any, message: str = decoding.SENT) -> None:
         """Decode check, place, shape: of a body before the state is read, of the result of a patch after."""

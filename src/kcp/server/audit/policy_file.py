@@ -7,7 +7,6 @@ unknown or repeated field is an error, since a misspelt condition would make a r
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import Any, Final
 
 from kcp.api import field_errors, names
@@ -38,18 +37,6 @@ FILE: Final = FileKind(
         omitManagedFields=BOOLEAN,
     ),
 )
-
-
-def read_policy(path: Path) -> Policy:
-    """Read the policy of a file. Raises AuditOptionError with one line that names the file and the fields."""
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise AuditOptionError(f"--audit-policy-file: cannot read {path}: {error.strerror}") from error
-    try:
-        return decode_policy(content)
-    except AuditOptionError as error:
-        raise AuditOptionError(f"--audit-policy-file: {path}: {error}") from error
 
 
 def decode_policy(content: bytes) -> Policy:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final
 
 from kcp.api import errors
 from kcp.server.process import allocator
-from kcp.server.process.configuration import ConfigurationError
+from kcp.server.process.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from kcp.server.requests.application import RequestFilter

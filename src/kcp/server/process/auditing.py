@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from kcp.server.audit.options import AuditOptionError
+from kcp.server.audit.policy import Policy
 from kcp.server.audit.trail import AuditTrail
-from kcp.server.process.configuration import ConfigurationError
+from kcp.server.process import flag_files
 from kcp.server.process.environment import Environment
+from kcp.server.process.errors import ConfigurationError
 from kcp.server.process.parts import Parts
 
 
@@ -19,23 +23,21 @@ def audit_trail(parts: Parts, environment: Environment) -> AuditTrail | None:
         raise ConfigurationError(
             "--audit-policy-file needs --audit-log-path or --audit-webhook-config-file, where events go"
         )
-    from kcp.server.audit.policy_file import read_policy
-
     metrics = environment.audit_metrics
     environment.metrics.registry.register(metrics)
-    try:
-        trail = AuditTrail(read_policy(path), backends, metrics)
-    except AuditOptionError as error:
-        raise ConfigurationError(str(error)) from error
+    trail = AuditTrail(_read_policy(path), backends, metrics)
 
     def reload() -> None:
-        try:
-            trail.policy = read_policy(path)
-        except AuditOptionError as error:
-            raise ConfigurationError(str(error)) from error
+        trail.policy = _read_policy(path)
 
     environment.files.add(path, reload)
     return trail
+
+
+def _read_policy(path: Path) -> Policy:
+    from kcp.server.audit.policy_file import decode_policy
+
+    return flag_files.read("--audit-policy-file", path, decode_policy)
 
 
 async def start(trail: AuditTrail) -> None:

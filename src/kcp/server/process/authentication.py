@@ -15,7 +15,8 @@ from kcp.auth.authentication.authenticator import TokenAuthenticator
 from kcp.auth.authentication.front_proxy import FrontProxy
 from kcp.outbound.owner import Outbound
 from kcp.server.process.authentication_options import AuthenticationOptions
-from kcp.server.process.configuration import Configuration, ConfigurationError
+from kcp.server.process.configuration import Configuration
+from kcp.server.process.errors import ConfigurationError
 from kcp.server.process.identity import authority_bundle
 from kcp.server.process.reloading import ReloadedFiles
 

@@ -8,12 +8,9 @@ from typing import Final
 
 from kcp.auth.authentication.front_proxy import FrontProxyOptions
 from kcp.auth.json_web_tokens import ALGORITHMS
+from kcp.server.process.errors import ConfigurationError
 
 WEBHOOK_VERSIONS: Final = ("v1", "v1beta1")
-
-
-class AuthenticationOptionError(ValueError):
-    """Options that cannot be used; the message names the flags."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,18 +29,18 @@ class OIDCOptions:
     signing_algs: tuple[str, ...] = ("RS256",)
 
     def check(self) -> None:
-        """Raise AuthenticationOptionError for invalid values and combinations."""
+        """Raise ConfigurationError for invalid values and combinations."""
         if bool(self.issuer_url) != bool(self.client_id) or (not self.issuer_url and self != OIDCOptions()):
-            raise AuthenticationOptionError(
+            raise ConfigurationError(
                 "--oidc-issuer-url and --oidc-client-id must be given together, and with every other --oidc-* flag"
             )
         for text in self.required_claims:
             if not text.partition("=")[0] or "=" not in text:
-                raise AuthenticationOptionError(f'--oidc-required-claim: "{text}" is not key=value')
+                raise ConfigurationError(f'--oidc-required-claim: "{text}" is not key=value')
         for name in self.signing_algs:
             if name not in ALGORITHMS:
                 known = ", ".join(ALGORITHMS)
-                raise AuthenticationOptionError(f'--oidc-signing-algs: "{name}" is not one of {known}')
+                raise ConfigurationError(f'--oidc-signing-algs: "{name}" is not one of {known}')
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,18 +56,18 @@ class AuthenticationOptions:
     front_proxy: FrontProxyOptions = field(default_factory=FrontProxyOptions)
 
     def check(self) -> None:
-        """Raise AuthenticationOptionError for invalid values and combinations."""
+        """Raise ConfigurationError for invalid values and combinations."""
         if self.config_file is not None and self.oidc != OIDCOptions():
-            raise AuthenticationOptionError("--authentication-config and --oidc-* flags exclude each other")
+            raise ConfigurationError("--authentication-config and --oidc-* flags exclude each other")
         self.oidc.check()
         if self.webhook_version not in WEBHOOK_VERSIONS:
-            raise AuthenticationOptionError(
+            raise ConfigurationError(
                 f'--authentication-token-webhook-version: "{self.webhook_version}" is not one of '
                 f"{', '.join(WEBHOOK_VERSIONS)}"
             )
         if self.front_proxy_ca_file is None and self.front_proxy != FrontProxyOptions():
-            raise AuthenticationOptionError("the --requestheader-* flags need --requestheader-client-ca-file")
+            raise ConfigurationError("the --requestheader-* flags need --requestheader-client-ca-file")
         if self.front_proxy_ca_file is not None and not self.front_proxy.username_headers:
-            raise AuthenticationOptionError(
+            raise ConfigurationError(
                 "--requestheader-client-ca-file needs --requestheader-username-headers, for example X-Remote-User"
             )

@@ -8,13 +8,12 @@ from typing import TYPE_CHECKING, Final
 
 from kcp.auth.authorization.authorizer import Authorizer
 from kcp.auth.authorization.constant import ALWAYS_ALLOW, ALWAYS_DENY
-from kcp.auth.authorization.rbac.authorizer import RBACAuthorizer
+from kcp.server.process import flag_files
 from kcp.server.process.authorization_options import AuthorizationOptions
-from kcp.server.process.configuration import ConfigurationError
+from kcp.server.process.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from kcp.auth.authorization.chain import NamedAuthorizer
-    from kcp.auth.authorization.rbac.policies import Policies
     from kcp.auth.authorization.webhook.configuration import AuthorizerEntry, WebhookEntry
     from kcp.outbound.clients import OutboundClient
     from kcp.outbound.owner import Outbound
@@ -30,10 +29,9 @@ _LEGACY_TIMEOUT: Final = 30.0
 
 
 def configured_authorizers(
-    options: AuthorizationOptions, policies: Policies, outbound: Outbound, files: ReloadedFiles, metrics: Metrics
+    options: AuthorizationOptions, rbac: Authorizer, outbound: Outbound, files: ReloadedFiles, metrics: Metrics
 ) -> Sequence[Authorizer]:
-    """Return the authorizers that the configuration asks for. Raises ConfigurationError."""
-    rbac = RBACAuthorizer(policies)
+    """Return the authorizers that the configuration asks for; ``rbac`` is that of the mode RBAC. Raises ConfigurationError."""
     if options.config is None and options.mode == _RBAC_ONLY:
         return [rbac]
     from kcp.auth.authorization.chain import AuthorizerChain
@@ -87,14 +85,8 @@ class _Maker:
 
     def _read(self, path: Path) -> list[NamedAuthorizer]:
         from kcp.auth.authorization.webhook import configuration
-        from kcp.schema.configuration_files import ConfigurationFileError
 
-        try:
-            entries = configuration.read(path.read_bytes())
-        except OSError as error:
-            raise ConfigurationError(f"{_CONFIG_FLAG}: cannot read {path}: {error.strerror}") from error
-        except ConfigurationFileError as error:
-            raise ConfigurationError(f"{_CONFIG_FLAG}: {path}: {error}") from error
+        entries = flag_files.read(_CONFIG_FLAG, path, configuration.read)
         return [self._named(entry, f'{_CONFIG_FLAG}: authorizer "{entry.name}"') for entry in entries]
 
     def _named(self, entry: AuthorizerEntry, described: str) -> NamedAuthorizer:

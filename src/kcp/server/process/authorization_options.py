@@ -6,13 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from kcp.server.process.errors import ConfigurationError
+
 MODES: Final = ("AlwaysAllow", "AlwaysDeny", "RBAC", "Webhook")
 WEBHOOK_VERSIONS: Final = ("v1", "v1beta1")
 _WEBHOOK: Final = "Webhook"
-
-
-class AuthorizationOptionError(ValueError):
-    """Options that cannot be used; the message names the flags."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,25 +25,25 @@ class AuthorizationOptions:
     webhook_cache_unauthorized_ttl: float = 30.0
 
     def check(self) -> None:
-        """Raise AuthorizationOptionError for invalid values and combinations."""
+        """Raise ConfigurationError for invalid values and combinations."""
         if self.config is not None and (self.mode, self.webhook_config_file) != (("RBAC",), None):
-            raise AuthorizationOptionError(
+            raise ConfigurationError(
                 "--authorization-config excludes --authorization-mode and --authorization-webhook-config-file"
             )
         if not self.mode:
-            raise AuthorizationOptionError("at least one authorization-mode must be passed")
+            raise ConfigurationError("at least one authorization-mode must be passed")
         for name in self.mode:
             if name not in MODES:
-                raise AuthorizationOptionError(f'--authorization-mode: "{name}" is not one of {", ".join(MODES)}')
+                raise ConfigurationError(f'--authorization-mode: "{name}" is not one of {", ".join(MODES)}')
         if len(set(self.mode)) < len(self.mode):
-            raise AuthorizationOptionError(f"--authorization-mode: {','.join(self.mode)} has a mode more than once")
+            raise ConfigurationError(f"--authorization-mode: {','.join(self.mode)} has a mode more than once")
         if _WEBHOOK in self.mode and self.webhook_config_file is None:
-            raise AuthorizationOptionError(
+            raise ConfigurationError(
                 "authorization-mode Webhook's authorization config file not passed: --authorization-webhook-config-file"
             )
         if _WEBHOOK not in self.mode and self.webhook_config_file is not None:
-            raise AuthorizationOptionError("--authorization-webhook-config-file needs --authorization-mode Webhook")
+            raise ConfigurationError("--authorization-webhook-config-file needs --authorization-mode Webhook")
         if self.webhook_version not in WEBHOOK_VERSIONS:
-            raise AuthorizationOptionError(
+            raise ConfigurationError(
                 f'--authorization-webhook-version: "{self.webhook_version}" is not one of {", ".join(WEBHOOK_VERSIONS)}'
             )

@@ -2,32 +2,17 @@
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, TypeVar
+from typing import Any, TypeVar
 
-import orjson
-
-from kcp.api import metadata
-from kcp.auth.authentication.authenticator import TokenReviewer
 from kcp.auth.authentication.bearer_tokens import BearerTokens
 from kcp.auth.authentication.union import UnionAuthenticator
-from kcp.auth.authorization.authorizer import Authorizer
-from kcp.auth.authorization.permission_checks import PermissionCheck
-from kcp.auth.authorization.rbac.authorizer import RBACAuthorizer
-from kcp.auth.authorization.rbac.escalation import EscalationCheck
-from kcp.auth.authorization.rbac.policies import Policies
 from kcp.auth.authorization.union import UnionAuthorizer
 from kcp.auth.certificates import expiration
 from kcp.auth.service_accounts.issuer import TokenIssuer
-from kcp.builtin.context import DEFAULT_EVENT_LIFETIME, BuiltinContext
-from kcp.builtin.registration import builtin_types
-from kcp.builtin.types.certificates.certificatesigningrequests.admission import CertificateAdmission
 from kcp.controllers import tasks
 from kcp.controllers.manager import Controller
-from kcp.logical_clusters import SERVER_OWNED, SERVER_RECORDS
-from kcp.registry.admission.chain import AdmissionPlugin, Chain
 from kcp.registry.types.catalog import Catalog
 from kcp.registry.verbs.registry import Registry
 from kcp.server.audit.trail import AuditTrail
@@ -37,8 +22,9 @@ from kcp.server.process import address_space
 from kcp.server.process.auditing import audit_trail
 from kcp.server.process.configuration import Configuration
 from kcp.server.process.environment import Environment
+from kcp.server.process.identity_controllers import identity_controllers
 from kcp.server.process.parts import Parts
-from kcp.server.process.signing import certificate_controllers
+from kcp.server.process.registry_composition import registry_of
 from kcp.server.requests.application import Application, Steps
 from kcp.server.requests.audit import Audit
 from kcp.server.requests.deadlines import Deadlines
@@ -55,9 +41,6 @@ from kcp.server.requests.mutations import Mutations
 from kcp.server.requests.request_info import RequestInfo
 from kcp.server.requests.resources import Resources
 from kcp.server.requests.watches import Watches
-from kcp.store.contract import ABSENT, Change, Key, PreconditionFailedError, Store
-
-_IDENTITY: Final = Key(SERVER_RECORDS, SERVER_OWNED, "", "identity")
 
 T = TypeVar("T")
 
@@ -79,18 +62,26 @@ class Composition:
     audit_trail: AuditTrail | None
 
     async def start_controllers(self) -> None:
-        """Start each controller; return when all have read the present state."""
+        """Start each controller; return when all have read the present state. If one cannot start, all are stopped."""
         tasks.WATCH.set(self._watch_controller)
-        for controller in self.controllers:
-            await self._watch_controller(controller.start(), f"start of {type(controller).__name__}")
+        for started, controller in enumerate(self.controllers):
+            try:
+                await self._watch_controller(controller.start(), f"start of {type(controller).__name__}")
+            except BaseException:
+                await _stop(self.controllers[: started + 1])
+                raise
 
     async def _watch_controller(self, work: Coroutine[Any, Any, None], name: str) -> None:
         await self.watchdog.watch(work, (CONTROLLER, name))
 
     async def stop_controllers(self) -> None:
         """Stop each controller, the last started first."""
-        for controller in reversed(self.controllers):
-            await controller.stop()
+        await _stop(self.controllers)
+
+
+async def _stop(controllers: Sequence[Controller]) -> None:
+    for controller in reversed(controllers):
+        await controller.stop()
 
 
 async def compose(
@@ -110,7 +101,7 @@ async def compose(
     accounts, anonymous = environment.service_accounts, environment.other_authentication.anonymous
     tokens = BearerTokens(parts.token_authenticators(environment), accounts.issuer.options.api_audiences)
     authorizer = _only_or(UnionAuthorizer, parts.authorizers(environment))
-    registry = await _registry_of(parts, environment, authorizer, tokens, accounts.issuer)
+    registry = await registry_of(parts, environment, authorizer, tokens)
     space = address_space.of_process()
     if space is not None:
         registry.large_writes.require = space.require
@@ -137,67 +128,10 @@ async def compose(
         cluster_of_token=accounts.tokens.cluster_of_token,
     )
     application = Application(steps, metrics, deadlines, watchdog)
-    controllers = [*parts.controllers(registry), *certificate_controllers(registry, environment)]
+    controllers = [*parts.controllers(registry), *identity_controllers(registry, environment)]
     return Composition(
         registry, controllers, application, metrics, health, in_flight, dispatcher, mutations, watches, watchdog, trail
     )
-
-
-async def _registry_of(
-    parts: Parts, environment: Environment, authorizer: Authorizer, tokens: TokenReviewer, issuer: TokenIssuer
-) -> Registry:
-    configuration = environment.configuration
-    registry = await compose_registry(
-        environment.store,
-        plugins=[CertificateAdmission(authorizer), *parts.admission_plugins(environment)],
-        authorizer=authorizer,
-        policies=environment.policies,
-        tokens=tokens,
-        issuer=issuer,
-        trust=environment.identity.trust.decode(),
-        publishes_trust=configuration.publish_root_ca,
-        event_lifetime=int(configuration.event_ttl),
-    )
-    issuer.objects.read_from(registry)
-    return registry
-
-
-async def compose_registry(
-    store: Store,
-    *,
-    authorizer: Authorizer | None = None,
-    policies: Policies | None = None,
-    tokens: TokenReviewer | None = None,
-    plugins: Sequence[AdmissionPlugin] = (),
-    event_lifetime: int = DEFAULT_EVENT_LIFETIME,
-    issuer: TokenIssuer | None = None,
-    trust: str = "",
-    publishes_trust: bool = True,
-) -> Registry:
-    """Put the verbs over a store, with the built-in types.
-
-    ``authorizer`` (by default RBAC) and ``tokens`` answer the reviews, ``policies`` are what RBAC grants in the store,
-    ``plugins`` are the admission chain, ``event_lifetime`` is in seconds, ``issuer`` answers TokenRequests, ``trust`` is what
-    clients must trust, and ``publishes_trust`` shows it as ``kube-root-ca.crt``. The first write of a new log is its identity,
-    from which the virtual objects get their UIDs.
-    """
-    uid, created = await log_identity(store)
-    policies = policies if policies is not None else Policies(store)
-    authorizer = authorizer if authorizer is not None else RBACAuthorizer(policies)
-    context = BuiltinContext(
-        server_uid=uid,
-        created=created,
-        authorizer=authorizer,
-        escalation=EscalationCheck(policies, authorizer),
-        tokens=tokens if tokens is not None else BearerTokens(()),
-        event_lifetime=event_lifetime,
-        issuer=issuer,
-        trust=trust,
-        publishes_trust=publishes_trust,
-    )
-    registry = Registry(store, Catalog(store, builtin_types(context)), Chain(plugins))
-    registry.check_permissions_by(PermissionCheck(authorizer))
-    return registry
 
 
 def _only_or(union: Callable[[Sequence[T]], T], members: Sequence[T]) -> T:
@@ -237,8 +171,13 @@ def _default_mounts(catalog: Catalog, health: Health, metrics: Metrics, server_a
 
 
 def _token_mounts(issuer: TokenIssuer, configuration: Configuration, server_address: str) -> Sequence[Mount]:
-    keys_url = configuration.service_account_jwks_uri or f"https://{server_address}{KEYS_PATH}"
-    return (*openid_mounts(issuer, keys_url), service_account_keys_mount(issuer.key_ring))
+    rotation = service_account_keys_mount(issuer.key_ring)
+    if not issuer.options.issuers[0].startswith(
+        "https://"
+    ):  # no relying party accepts it: kube-apiserver has no documents
+        return (rotation,)
+    keys_url = configuration.service_accounts.jwks_uri or f"https://{server_address}{KEYS_PATH}"
+    return (*openid_mounts(issuer, keys_url), rotation)
 
 
 def _mount_table(catalog: Catalog, mounts: Iterable[Mount]) -> MountTable:
@@ -250,19 +189,3 @@ def _mount_table(catalog: Catalog, mounts: Iterable[Mount]) -> MountTable:
 
     table = MountTable([index_mount(paths), *mounts])
     return table
-
-
-async def log_identity(store: Store) -> tuple[str, str]:
-    """Return the UID of a log and its creation time; both are made when the log is new."""
-    found = store.get(_IDENTITY)
-    if found is None:
-        content = {"uid": str(uuid.uuid4()), "created": metadata.now()}
-        try:
-            await store.write([Change(_IDENTITY, orjson.dumps(content), expected=ABSENT)])
-        except PreconditionFailedError as error:
-            found = error.actual
-        else:
-            return content["uid"], content["created"]
-    assert found is not None
-    read = orjson.loads(found.value)
-    return read["uid"], read["created"]

@@ -6,12 +6,13 @@ import ipaddress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
-from urllib.parse import urlsplit
 
 from kcp.api import names
 from kcp.server.audit.options import AuditOptionError, AuditOptions
-from kcp.server.process.authentication_options import AuthenticationOptionError, AuthenticationOptions
-from kcp.server.process.authorization_options import AuthorizationOptionError, AuthorizationOptions
+from kcp.server.process.authentication_options import AuthenticationOptions
+from kcp.server.process.authorization_options import AuthorizationOptions
+from kcp.server.process.errors import ConfigurationError
+from kcp.server.process.service_account_options import ServiceAccountOptions
 from kcp.store.backends import StorageOptions
 from kcp.store.contract import OptionError
 
@@ -19,11 +20,6 @@ DURABILITIES: Final = ("full", "relaxed")
 LOG_FORMATS: Final = ("text", "json")
 _SHORTEST: Final = 0.001
 _HIGHEST_PORT: Final = 65535
-_HOUR: Final = 3600
-
-
-class ConfigurationError(Exception):
-    """A server cannot start with this configuration; the message is one line that says why and what to do."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,17 +39,9 @@ class Configuration(StorageOptions):
     authentication: AuthenticationOptions = field(default_factory=AuthenticationOptions)
     authorization: AuthorizationOptions = field(default_factory=AuthorizationOptions)
     anonymous_auth: bool = True
-    service_account_issuer: tuple[str, ...] = ()
-    """The names of the issuer of service account tokens; the first is in new tokens. Empty: the default one."""
-    service_account_signing_key_file: Path | None = None
-    service_account_key_file: tuple[Path, ...] = ()
-    service_account_jwks_uri: str = ""
-    service_account_max_token_expiration: float = 0.0
-    service_account_extend_token_expiration: bool = True
+    service_accounts: ServiceAccountOptions = field(default_factory=ServiceAccountOptions)
     publish_root_ca: bool = True
     """Every namespace has the ConfigMap kube-root-ca.crt."""
-    api_audiences: tuple[str, ...] = ()
-    """The names of the API server in the audiences of tokens; empty: those of the issuer."""
     new_log: bool = False
     """Create the log where a server has run whose log is gone."""
     history_retention: float = 300.0
@@ -88,11 +76,12 @@ class Configuration(StorageOptions):
             raise ConfigurationError("--tls-cert-file and --tls-private-key-file must be given together")
         try:
             self.check_storage()
-            self.authentication.check()
-            self.authorization.check()
             self.audit.check()
-        except (OptionError, AuditOptionError, AuthenticationOptionError, AuthorizationOptionError) as error:
+        except (OptionError, AuditOptionError) as error:
             raise ConfigurationError(str(error)) from error
+        self.authentication.check()
+        self.authorization.check()
+        self.service_accounts.check()
         if self.durability not in DURABILITIES:
             raise ConfigurationError(f"--durability must be one of {', '.join(DURABILITIES)}, not {self.durability!r}")
         if not 0 <= self.secure_port <= _HIGHEST_PORT:
@@ -120,22 +109,6 @@ class Configuration(StorageOptions):
             _check_host("--external-hostname", self.external_hostname)
         for name in self.tls_sans:
             _check_host("--tls-san", name.removeprefix("*."))
-        self._check_service_accounts()
-
-    def _check_service_accounts(self) -> None:
-        for issuer in self.service_account_issuer:
-            if not issuer:
-                raise ConfigurationError("--service-account-issuer must not be empty")
-            if ":" in issuer and not _is_url(issuer):
-                raise ConfigurationError(f'--service-account-issuer: "{issuer}" has a colon but is not a URL')
-        keys_url = self.service_account_jwks_uri
-        if keys_url and not (_is_url(keys_url) and keys_url.startswith("https://")):
-            raise ConfigurationError(f'--service-account-jwks-uri: "{keys_url}" is not an https URL')
-        longest = self.service_account_max_token_expiration
-        if longest and not _HOUR <= longest <= 1 << 32:
-            raise ConfigurationError(
-                f"--service-account-max-token-expiration must be between 1h and 2^32 seconds, not {longest:g} seconds"
-            )
 
 
 def split_address(flag: str, text: str) -> tuple[str, int]:
@@ -147,14 +120,6 @@ def split_address(flag: str, text: str) -> tuple[str, int]:
     if int(port) > _HIGHEST_PORT:
         raise ConfigurationError(f"{flag}: the port must be between 0 and {_HIGHEST_PORT}, not {port}")
     return host.removeprefix("[").removesuffix("]"), int(port)
-
-
-def _is_url(text: str) -> bool:
-    try:
-        parsed = urlsplit(text)
-    except ValueError:
-        return False
-    return bool(parsed.scheme and (parsed.netloc or parsed.path))
 
 
 def _check_host(flag: str, name: str) -> None:

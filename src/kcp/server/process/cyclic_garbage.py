@@ -3,8 +3,11 @@
 A full collection walks every container object while it holds the interpreter's lock, which takes long with the types of many
 definitions. So what survives a full collection is frozen (`gc.freeze`): the next one walks only what is new. A frozen
 object is freed as any other when nothing refers to it; only frozen objects that refer to one another in a circle stay. A complete
-collection finds these. It is due when the process is idle and has frozen a quarter more than the last complete collection left
-(CPython's own rule for full collections), or when it has frozen twice as much, and a million objects.
+collection finds these. A short one is due when the process is idle and has a quarter more blocks of memory than the last one left
+(CPython's own rule for full collections). One that would hold the process for long is due only when there is something to
+find: when definitions whose types were in use are gone, or when the memory has doubled.
+
+Memory is counted in the blocks of the interpreter's allocator: counting the frozen objects would walk them.
 
 The settings are the interpreter's, so they are made only for a process that is nothing but a server.
 """
@@ -13,7 +16,9 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import sys
 import time
+from collections.abc import Callable
 from typing import Any, Final
 
 from kcp.registry.verbs.large_writes import LargeWrites
@@ -29,22 +34,34 @@ _INTERVAL: Final = 30.0
 """Seconds between checks whether a complete collection is due."""
 _IDLE: Final = 0.02
 """The part of a processor that an idle process uses at most."""
-_FLOOR_IDLE: Final = 20_000
-_FLOOR_BUSY: Final = 1_000_000
-"""Newly frozen objects that are not worth a complete collection.
+_FLOOR: Final = 80_000
+_FLOOR_OF_LONG: Final = 4_000_000
+"""New blocks of memory that are not worth a complete collection. An object has some four."""
+_LONG: Final = 0.04
+"""Seconds of processor time from which a complete collection is long.
 
-The types of 800 definitions in use are 600,000 objects, and a complete collection of them holds a busy process for half a second.
+The types of 800 definitions in use are 600,000 objects, and a complete collection of them holds the process for half a second.
 """
+_DISCARDED: Final = 100
+"""Types that were in use and are gone, from which a long collection is worth its time. Each has some 900 objects."""
 
 
 class CyclicGarbage:
     """The garbage collection of this process."""
 
-    def __init__(self, large_writes: LargeWrites | None = None) -> None:
-        """``large_writes``: a complete collection waits for their end, and does not walk the objects that they have decoded."""
+    def __init__(
+        self, large_writes: LargeWrites | None = None, discarded_types: Callable[[], int] | None = None
+    ) -> None:
+        """``large_writes``: a complete collection waits for their end, and does not walk the objects that they have decoded.
+
+        ``discarded_types`` counts the types that were in use and whose definitions are gone, since the start.
+        """
         self._large_writes = large_writes
+        self._discarded_types = discarded_types if discarded_types is not None else lambda: 0
         self._left = 0
-        """Frozen objects that the last complete collection left."""
+        self._discarded = 0
+        """The blocks of memory that the last complete collection left, and the discarded types until then."""
+        self._seconds_per_block = 0.0
 
     async def run(self) -> None:
         """Freeze the present objects, and from now on the survivors of full collections; collect completely when it is
@@ -80,17 +97,25 @@ class CyclicGarbage:
                 permit.end()
 
     def is_due(self, *, idle: bool) -> bool:
-        """Whether so much was frozen that a complete collection is due, in a process that is ``idle`` or not."""
-        growth = gc.get_freeze_count() - self._left
-        return growth > (max(_FLOOR_IDLE, self._left // 4) if idle else max(_FLOOR_BUSY, self._left))
+        """Whether a complete collection is due, in a process that is ``idle`` or not."""
+        blocks = sys.getallocatedblocks()
+        growth = blocks - self._left
+        if growth > max(_FLOOR_OF_LONG, self._left):
+            return True
+        is_short = blocks * self._seconds_per_block < _LONG
+        worthwhile = is_short or self._discarded_types() - self._discarded >= _DISCARDED
+        return idle and worthwhile and growth > max(_FLOOR, self._left // 4)
 
     def collect_completely(self) -> None:
         """Collect among all objects, then freeze those that are left."""
+        blocks, began = sys.getallocatedblocks(), time.thread_time()
         gc.unfreeze()
         gc.collect()
         gc.freeze()
+        self._seconds_per_block = (time.thread_time() - began) / max(blocks, 1)
         gc.collect()  # the interpreter's measure for the next full collection is what the last one walked
-        self._left = gc.get_freeze_count()
+        self._left = sys.getallocatedblocks()
+        self._discarded = self._discarded_types()
 
 
 def _freeze_survivors(phase: str, info: dict[str, Any]) -> None:

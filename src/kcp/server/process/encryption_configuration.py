@@ -16,7 +16,8 @@ from urllib.parse import urlsplit
 from kcp.api import field_errors
 from kcp.api.field_errors import FieldError, invalid, required
 from kcp.schema.configuration_files import STRING, FileKind, list_of, object_of, seconds_of
-from kcp.server.process import encrypted_resources
+from kcp.server.process import encrypted_resources, flag_files
+from kcp.server.process.errors import ConfigurationError
 from kcp.store.contract import OptionError
 from kcp.store.encryption.kms.client import MISSING_GRPC, is_grpc_missing
 from kcp.store.encryption.options import FLAG, KMSOptions, NamedKey, ProviderOptions, Rule
@@ -42,13 +43,9 @@ _KMS_TIMEOUT: Final = 3.0
 def read(path: Path) -> list[Rule]:
     """Read the file. Raises OptionError with all that is wrong, in one line."""
     try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise OptionError(f"{FLAG}: cannot read {path}: {error.strerror}") from error
-    try:
-        return parse(content)
-    except ValueError as error:
-        raise OptionError(f"{FLAG}: {path}: {error}") from error
+        return flag_files.read(FLAG, path, parse)
+    except ConfigurationError as error:
+        raise OptionError(str(error)) from error
 
 
 def parse(content: bytes) -> list[Rule]:

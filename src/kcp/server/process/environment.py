@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from kcp.auth.authorization.rbac.policies import Policies
+from kcp.auth.authorization.syncers.assignments import Assignments
 from kcp.outbound.owner import Outbound
 from kcp.server.audit.metrics import AuditMetrics
 from kcp.server.observability.metrics import Metrics
@@ -28,8 +29,8 @@ class Environment:
     A part adds the files that it reads to ``files``, to have them reloaded when they change, its own metrics to
     ``metrics.registry``, and its work to ``background``. One that sends requests to other servers makes its clients by
     ``outbound``, which the server closes. ``service_accounts`` issue and accept the tokens of service accounts,
-    ``other_authentication`` are the authenticators that know users of other programs, and ``policies`` are what RBAC grants in
-    each logical cluster of the store.
+    ``other_authentication`` are the authenticators that know users of other programs, ``policies`` are what RBAC grants in
+    each logical cluster of the store, and ``assignments`` say which Cluster an object is assigned to.
     """
 
     configuration: Configuration
@@ -43,17 +44,18 @@ class Environment:
     service_accounts: ServiceAccounts
     other_authentication: OtherAuthentication
     policies: Policies
+    assignments: Assignments
 
 
 async def open_environment(
     configuration: Configuration, identity: Identity, store: Store, files: ReloadedFiles, outbound: Outbound
 ) -> Environment:
     """Open what the parts are made from. Raises ConfigurationError, StoreUnavailableError."""
-    accounts = await open_service_accounts(configuration, store, files)
+    accounts = await open_service_accounts(configuration.service_accounts, store, files)
     names = accounts.issuer.options
     other = OtherAuthentication(configuration, outbound, names.api_audiences, names.issuers)
     other.add_to(files)
-    background: Background = {}
+    background: Background = {"the recording of used token Secrets": accounts.tokens.legacy_uses.run}
     if other.oidc is not None:
         background["the fetching of OIDC keys"] = other.oidc.follow
     return Environment(
@@ -68,4 +70,5 @@ async def open_environment(
         service_accounts=accounts,
         other_authentication=other,
         policies=Policies(store),
+        assignments=Assignments(),
     )

@@ -20,8 +20,9 @@ from typing import Final
 from kcp.auth import certificates
 from kcp.auth.certificates import KeyPair
 from kcp.auth.users import MASTERS
-from kcp.server.process import kubeconfig
-from kcp.server.process.configuration import Configuration, ConfigurationError
+from kcp.server.process import flag_files, kubeconfig
+from kcp.server.process.configuration import Configuration
+from kcp.server.process.errors import ConfigurationError
 
 ADMINISTRATOR: Final = "admin"
 _ALWAYS_SERVED: Final = (
@@ -257,10 +258,8 @@ def _given(configuration: Configuration) -> KeyPair | None:
     if configuration.tls_cert_file is None or configuration.tls_private_key_file is None:
         return None
     certificate, key = configuration.tls_cert_file, configuration.tls_private_key_file
-    try:
-        pair = KeyPair(certificate.read_bytes(), key.read_bytes())
-    except OSError as error:
-        raise ConfigurationError(f"cannot read {error.filename}: {error.strerror}") from error
+    content = flag_files.read("--tls-cert-file", certificate, bytes)
+    pair = KeyPair(content, flag_files.read("--tls-private-key-file", key, bytes))
     if not certificates.holds_certificates(pair.certificate):
         raise ConfigurationError(f"--tls-cert-file: {certificate} holds no PEM certificates")
     try:
@@ -276,10 +275,7 @@ def _given(configuration: Configuration) -> KeyPair | None:
 
 def authority_bundle(flag: str, path: Path) -> bytes:
     """Read the CAs of a flag. Raises ConfigurationError."""
-    try:
-        bundle = path.read_bytes()
-    except OSError as error:
-        raise ConfigurationError(f"{flag}: cannot read {path}: {error.strerror}") from error
+    bundle = flag_files.read(flag, path, bytes)
     if not certificates.holds_certificates(bundle):
         raise ConfigurationError(f"{flag}: {path} holds no PEM certificates")
     return bundle if bundle.endswith(b"\n") else bundle + b"\n"

@@ -18,9 +18,9 @@ from kcp.auth.authentication.oidc.configuration import (
     Mapping,
 )
 from kcp.auth.authentication.oidc.validation import Validation
-from kcp.schema.configuration_files import ConfigurationFileError
+from kcp.server.process import flag_files
 from kcp.server.process.authentication_options import OIDCOptions
-from kcp.server.process.configuration import ConfigurationError
+from kcp.server.process.errors import ConfigurationError
 
 _FLAG: Final = "--authentication-config"
 
@@ -30,12 +30,7 @@ def of_file(path: Path, disallowed: Sequence[str], *, anonymous_auth: bool) -> A
 
     ``disallowed`` are issuers that a file may not have; ``anonymous_auth`` is the flag of that name.
     """
-    try:
-        found = files.read(path.read_bytes(), disallowed)
-    except OSError as error:
-        raise ConfigurationError(f"{_FLAG}: cannot read {path}: {error.strerror}") from error
-    except ConfigurationFileError as error:
-        raise ConfigurationError(f"{_FLAG}: {path}: {error}") from error
+    found = flag_files.read(_FLAG, path, lambda content: files.read(content, disallowed))
     if found.anonymous is not None and not anonymous_auth:
         raise ConfigurationError(f"{_FLAG}: {path}: anonymous: --anonymous-auth=false may not be given with it")
     return found
@@ -43,7 +38,7 @@ def of_file(path: Path, disallowed: Sequence[str], *, anonymous_auth: bool) -> A
 
 def of_flags(options: OIDCOptions, disallowed: Sequence[str]) -> AuthenticationConfiguration:
     """Return the configuration that the ``--oidc-*`` flags stand for. Raises ConfigurationError."""
-    authority = "" if options.ca_file is None else _read_text("--oidc-ca-file", options.ca_file)
+    authority = "" if options.ca_file is None else flag_files.read("--oidc-ca-file", options.ca_file, _text)
     issuer = Issuer(options.issuer_url, (options.client_id,), certificate_authority=authority)
     prefix = {"": "" if options.username_claim == "email" else f"{options.issuer_url}#", "-": ""}
     rules = (text.partition("=") for text in options.required_claims)
@@ -63,10 +58,8 @@ def of_flags(options: OIDCOptions, disallowed: Sequence[str]) -> AuthenticationC
     return AuthenticationConfiguration((authenticator,))
 
 
-def _read_text(flag: str, path: Path) -> str:
+def _text(content: bytes) -> str:
     try:
-        return path.read_text()
-    except OSError as error:
-        raise ConfigurationError(f"{flag}: cannot read {path}: {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        raise ConfigurationError(f"{flag}: {path} is not text in PEM form") from error
+        return content.decode()
+    except UnicodeDecodeError:
+        raise ValueError("not text in PEM form") from None

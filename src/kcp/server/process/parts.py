@@ -17,8 +17,10 @@ from typing import Final
 
 from kcp.auth.authentication.authenticator import Authenticator, TokenAuthenticator
 from kcp.auth.authentication.client_certificates import ClientCertificates
-from kcp.auth.authentication.static_tokens import StaticTokens, TokenFileError, read_token_file
+from kcp.auth.authentication.static_tokens import StaticTokens, parse_token_file
 from kcp.auth.authorization.authorizer import Authorizer
+from kcp.auth.authorization.rbac.authorizer import RBACAuthorizer
+from kcp.auth.authorization.syncers.permissions import SyncerPermissions
 from kcp.auth.users import MASTERS, User, authenticated
 from kcp.controllers.manager import Controller, Manager
 from kcp.registry.admission.chain import AdmissionPlugin
@@ -26,9 +28,11 @@ from kcp.registry.verbs.registry import Registry
 from kcp.server.audit.backends import AuditBackend
 from kcp.server.observability.request_log import RequestLog
 from kcp.server.observability.request_records import AuditSink
+from kcp.server.process import flag_files
 from kcp.server.process.authorization import configured_authorizers
-from kcp.server.process.configuration import Configuration, ConfigurationError
+from kcp.server.process.configuration import Configuration
 from kcp.server.process.environment import Environment
+from kcp.server.process.errors import ConfigurationError
 from kcp.server.process.identity import ADMINISTRATOR, client_authority_bundles
 from kcp.server.process.storage import Storage, open_storage
 from kcp.server.requests.application import RequestFilter
@@ -67,26 +71,19 @@ def default_token_authenticators(environment: Environment) -> Sequence[TokenAuth
 
 def _configured_tokens(configuration: Configuration) -> list[tuple[str, User]]:
     path = configuration.token_auth_file
-    if path is None:
-        return []
-    try:
-        return read_token_file(path)
-    except OSError as error:
-        raise ConfigurationError(f"--token-auth-file: cannot read {path}: {error.strerror}") from error
-    except TokenFileError as error:
-        raise ConfigurationError(f"--token-auth-file: {error}") from error
+    return [] if path is None else flag_files.read("--token-auth-file", path, parse_token_file)
 
 
 def default_authorizers(environment: Environment) -> Sequence[Authorizer]:
     """Authorize by ``--authorization-config`` or ``--authorization-mode``, by default by RBAC. Raises ConfigurationError."""
     options = environment.configuration.authorization
-    return configured_authorizers(
-        options, environment.policies, environment.outbound, environment.files, environment.metrics
-    )
+    rbac = RBACAuthorizer(environment.policies)
+    rbac.ask_next(SyncerPermissions(rbac.rules_for, environment.assignments).decide)
+    return configured_authorizers(options, rbac, environment.outbound, environment.files, environment.metrics)
 
 
 def default_controllers(registry: Registry) -> Sequence[Controller]:
-    """Run the controllers of definitions, namespaces and garbage collection."""
+    """Run the controllers that need nothing but the registry: `kcp.controllers.manager.CONTROLLERS`."""
     return [Manager(registry)]
 
 
@@ -128,7 +125,7 @@ class Parts:
     - ``admission_plugins`` see every write, in order.
     - ``filters`` see every authorized request, in order, before it is served.
     - ``mounts`` are added to the mount table; one with the prefix of a default mount replaces that.
-    - ``controllers`` run on one server of all that share the store.
+    - ``controllers`` run on one server of all that share the store; those that act with the server's identity always do.
     - ``audit_sinks`` get the record of every complete request.
     - ``audit_backends`` get the events of the audit policy, where one is configured.
     """

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from kcp.server.process.configuration import ConfigurationError
+from kcp.server.process.errors import ConfigurationError
 
 logger: Final = logging.getLogger("kcp.server")
 

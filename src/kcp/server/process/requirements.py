@@ -10,7 +10,7 @@ import inspect
 from collections.abc import Iterator
 from typing import Final
 
-from kcp.server.process.configuration import ConfigurationError
+from kcp.server.process.errors import ConfigurationError
 
 H2CORN_OPTIONS: Final = frozenset(
     {

@@ -17,10 +17,11 @@ import sys
 from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any, Final
 
-from kcp.server.process import listening, requirements, sockets
+from kcp.server.process import ineffective_flags, listening, requirements, sockets
 from kcp.server.process.allocator import return_large_allocations
-from kcp.server.process.configuration import Configuration, ConfigurationError
+from kcp.server.process.configuration import Configuration
 from kcp.server.process.cyclic_garbage import CyclicGarbage
+from kcp.server.process.errors import ConfigurationError
 from kcp.server.process.reloading import ReloadedFiles
 
 if TYPE_CHECKING:
@@ -77,6 +78,8 @@ class ServerProcess:
         """Start; return when the server is ready. Raises ConfigurationError, and then leaves nothing running."""
         self.configuration.check()
         requirements.check()
+        for line in ineffective_flags.warnings(self.configuration):
+            logger.warning("%s", line)
         try:
             await self._start()
         except BaseException:
@@ -303,7 +306,9 @@ async def serve_until_signalled(process: ServerProcess, announce: Callable[[Serv
         return
     announce(process)
     assert process.composition is not None
-    collecting = asyncio.create_task(CyclicGarbage(process.composition.registry.large_writes).run())
+    registry = process.composition.registry
+    garbage = CyclicGarbage(registry.large_writes, lambda: registry.catalog.discarded_types)
+    collecting = asyncio.create_task(garbage.run())
     assert process.http is not None
     unhandled = _UnhandledErrors()
     loop.set_exception_handler(unhandled.report)

@@ -9,8 +9,9 @@ from kcp.auth.service_accounts.authenticator import ServiceAccountTokens
 from kcp.auth.service_accounts.bound_objects import BoundObjects
 from kcp.auth.service_accounts.issuer import DEFAULT_ISSUER, IssuerOptions, TokenIssuer
 from kcp.auth.service_accounts.key_ring import KeyFileError, KeyFiles, KeyRing
-from kcp.server.process.configuration import Configuration, ConfigurationError
+from kcp.server.process.errors import ConfigurationError
 from kcp.server.process.reloading import ReloadedFiles
+from kcp.server.process.service_account_options import ServiceAccountOptions
 from kcp.store.contract import Store
 
 
@@ -22,21 +23,20 @@ class ServiceAccounts:
     tokens: ServiceAccountTokens
 
 
-def issuer_options(configuration: Configuration) -> IssuerOptions:
+def issuer_options(options: ServiceAccountOptions) -> IssuerOptions:
     """Return the names and limits of a server's issuer."""
-    issuers = configuration.service_account_issuer or (DEFAULT_ISSUER,)
-    longest = configuration.service_account_max_token_expiration
+    issuers = options.issuers or (DEFAULT_ISSUER,)
     return IssuerOptions(
         issuers=issuers,
-        api_audiences=configuration.api_audiences or issuers,
-        longest=int(longest) or None,
-        extend=configuration.service_account_extend_token_expiration,
+        api_audiences=options.api_audiences or issuers,
+        longest=int(options.max_token_expiration) or None,
+        extend=options.extend_token_expiration,
     )
 
 
-async def open_service_accounts(configuration: Configuration, store: Store, files: ReloadedFiles) -> ServiceAccounts:
+async def open_service_accounts(options: ServiceAccountOptions, store: Store, files: ReloadedFiles) -> ServiceAccounts:
     """Read the keys, of which the first server of a log generates one. Raises ConfigurationError, StoreUnavailableError."""
-    paths = KeyFiles(configuration.service_account_signing_key_file, configuration.service_account_key_file)
+    paths = KeyFiles(options.signing_key_file, options.key_files)
     if paths.signing is None:
         await key_ring.ensure(store)
     try:
@@ -52,6 +52,6 @@ async def open_service_accounts(configuration: Configuration, store: Store, file
 
     for path in (*paths.verifying, *((paths.signing,) if paths.signing is not None else ())):
         files.add(path, reload)
-    options, objects = issuer_options(configuration), BoundObjects()
-    tokens = ServiceAccountTokens(store, objects, ring, options.issuers, options.api_audiences)
-    return ServiceAccounts(TokenIssuer(options, ring, objects), tokens)
+    names, objects = issuer_options(options), BoundObjects()
+    tokens = ServiceAccountTokens(store, objects, ring, names.issuers, names.api_audiences)
+    return ServiceAccounts(TokenIssuer(names, ring, objects), tokens)

@@ -18,7 +18,8 @@ from typing import Final
 from kcp.auth import certificates
 from kcp.auth.certificates import KeyPair
 from kcp.server.process import identity
-from kcp.server.process.configuration import Configuration, ConfigurationError
+from kcp.server.process.configuration import Configuration
+from kcp.server.process.errors import ConfigurationError
 from kcp.server.process.identity import Identity
 from kcp.server.process.reloading import INTERVAL, ReloadedFiles
 

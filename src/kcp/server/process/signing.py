@@ -7,20 +7,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from kcp.auth.signing import sign_client_certificate
-from kcp.controllers.certificates import CertificateController, SigningError
-from kcp.controllers.manager import Controller, Manager
+from kcp.controllers.certificates import SigningError
 from kcp.logical_clusters import LogicalClusterName
-from kcp.registry.verbs.registry import Registry
 from kcp.server.process import identity
-from kcp.server.process.configuration import ConfigurationError
-from kcp.server.process.environment import Environment
-
-
-def certificate_controllers(registry: Registry, environment: Environment) -> Sequence[Controller]:
-    """Return the controller of CertificateSigningRequests."""
-    own, *_ = environment.identity.client_authority_bundles
-    signer = AuthoritySigner(environment.configuration.data_directory, own)
-    return [Manager(registry, [lambda registry: CertificateController(registry, signer.sign)])]
+from kcp.server.process.errors import ConfigurationError
 
 
 class AuthoritySigner:

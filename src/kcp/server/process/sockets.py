@@ -7,7 +7,7 @@ import resource
 import socket
 from typing import Final
 
-from kcp.server.process.configuration import ConfigurationError
+from kcp.server.process.errors import ConfigurationError
 from kcp.server.requests import open_sockets
 
 _BACKLOG: Final = 1024

@@ -7,7 +7,8 @@ import contextlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from kcp.server.process.configuration import Configuration, ConfigurationError
+from kcp.server.process.configuration import Configuration
+from kcp.server.process.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -18,6 +18,7 @@ from typing import Any, Final
 
 from kcp import logical_clusters
 from kcp.api import errors
+from kcp.auth.authentication.bearer_tokens import token_of
 from kcp.auth.authentication.union import UnionAuthenticator
 from kcp.auth.authorization.authorizer import Authorizer, Decision, decided, forbidden
 from kcp.auth.authorization.impersonation import impersonated
@@ -44,8 +45,8 @@ from kcp.store.contract import DamagedValueError, StoreClosedError, StoreUnavail
 logger: Final = logging.getLogger("kcp.server")
 
 _TOKEN_START: Final = len(b"Bearer ")
-_WEB_TOKEN: Final = b"Bearer eyJ"
-"""The start of the header field of a JSON Web Token."""
+_WEB_TOKEN: Final = b"eyJ"
+"""The start of a JSON Web Token."""
 _CLUSTER_PATH: Final = f"/{logical_clusters.PATH_ROOT}/".encode()
 _TOO_MANY_REQUESTS: Final = 429
 _CLIENT_CLOSED_REQUEST: Final = 499
@@ -161,6 +162,8 @@ class Application:
             audited.decide(decision)
         if not decision.allowed:
             raise forbidden(exchange.user, info, decision.reason)
+        if decision.restriction is not None:
+            exchange.restriction = decision.restriction
         for request_filter in self._filters:
             await request_filter(exchange, info)
         handler, counted = self._route(exchange, info)
@@ -179,7 +182,7 @@ class Application:
         raw_path: bytes = scope.get("raw_path") or scope["path"].encode()
         headers = exchange.headers
         cluster_header = headers.get(logical_clusters.HEADER)
-        if cluster_header is None and headers.get(b"authorization", b"").startswith(_WEB_TOKEN):
+        if cluster_header is None and headers.get(b"authorization", b"").startswith(_WEB_TOKEN, _TOKEN_START):
             cluster_header = self._cluster_in_token(raw_path, headers[b"authorization"])
         info = exchange.info = read_request(scope["method"], raw_path, scope["query_string"], cluster_header)
         return info
@@ -191,7 +194,7 @@ class Application:
         """
         if raw_path.startswith(_CLUSTER_PATH):
             return None
-        cluster = self._cluster_of_token(authorization[_TOKEN_START:].strip())
+        cluster = self._cluster_of_token(token_of(authorization))
         return None if cluster is None else cluster.encode()
 
     def _route(self, exchange: Exchange, info: RequestInfo) -> tuple[Handler, bool]:

@@ -7,12 +7,14 @@ import random
 import time
 import uuid
 from collections.abc import Awaitable, Callable, Sequence
+from io import BytesIO
 from itertools import chain
 from typing import Final
 
 from kcp.api import documents, errors
 from kcp.auth.users import ANONYMOUS, CLUSTER_NAME, MASTERS, User
 from kcp.logical_clusters import UNNAMED, LogicalClusterName
+from kcp.registry.restrictions import WriteRestriction
 from kcp.registry.types.resource_types import ResourceType
 from kcp.registry.verbs.large_work import LARGE
 from kcp.server.audit.trail import AuditedRequest
@@ -40,13 +42,14 @@ WaitForPermit = Callable[[int], Awaitable[None]]
 
 
 class _Body:
-    """The parts of a body that have arrived, their bytes, and whether more follow."""
+    """What has arrived of a body, its bytes, and whether more follows."""
 
-    __slots__ = ("_limit", "more", "parts", "size")
+    __slots__ = ("_first", "_limit", "_others", "more", "size")
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
-        self.parts: list[bytes] = []
+        self._first = b""
+        self._others: BytesIO | None = None
         self.size = 0
         self.more = True
 
@@ -55,15 +58,29 @@ class _Body:
         if event["type"] == "http.disconnect":
             raise errors.bad_request("the request's body broke off")
         part: bytes = event.get("body", b"")
-        self.parts.append(part)
+        if self.size:
+            self._append(part)
+        else:
+            self._first = part
         self.size += len(part)
         if self.size > self._limit:
             raise _too_large(self._limit)
         self.more = event.get("more_body", False)
 
+    def _append(self, part: bytes) -> None:
+        """Add a further part to the others, not beside them: a list of parts would be there beside the whole body."""
+        if self._others is None:
+            self._others = BytesIO()
+            self._others.write(self._first)
+        self._others.write(part)
+
+    def take(self) -> bytes:
+        """Return the whole body."""
+        return self._first if self._others is None else self._others.getvalue()  # the buffer itself, not a copy
+
 
 class IncomingRequest:
-    """A request. ``info``, ``type``, ``user``, ``impersonator`` and ``audit`` are set by the steps that determine them.
+    """A request. The steps that determine them set ``info``, ``type``, ``user``, ``impersonator``, ``restriction`` and ``audit``.
 
     ``audit`` is None for a request that the audit policy does not record.
     """
@@ -79,6 +96,7 @@ class IncomingRequest:
         "info",
         "may_impersonate",
         "raw_headers",
+        "restriction",
         "scope",
         "slot",
         "started",
@@ -106,6 +124,7 @@ class IncomingRequest:
         self.type: ResourceType | None = None
         self.user: User = ANONYMOUS
         self.impersonator: User | None = None
+        self.restriction: WriteRestriction | None = None
         self.warnings: list[str] = []
         self.body_size = 0
         self.slot: Slot | None = None
@@ -214,7 +233,7 @@ class IncomingRequest:
         size = self.body_size = body.size
         if size >= LARGE and wait_for_permit is not None:
             await self._wait_for_permit(size, wait_for_permit)
-        return body.parts[0] if len(body.parts) == 1 else b"".join(body.parts)
+        return body.take()
 
     async def _wait_for_permit(self, size: int, wait_for_permit: WaitForPermit) -> None:
         """Wait for the permit of a large body, which counts as being received meanwhile."""
@@ -233,9 +252,11 @@ class IncomingRequest:
         try:
             with self._receiving.start(self.client) as reception:
                 reception.grow(body.size)
+                counted = body.size
                 body.add(await receiving)
                 while body.more:
-                    reception.grow(len(body.parts[-1]))
+                    reception.grow(body.size - counted)
+                    counted = body.size
                     body.add(await self._receive())
         except TimeoutError:
             message = f"the request's body did not arrive within {self._receiving.deadlines.seconds:g} seconds"

@@ -54,6 +54,14 @@ class RequestInfo(AuthorizationAttributes):
     prefix: str = ""
     query: Query = field(default_factory=lambda: Query(b""))
 
+    def label_selector(self) -> str:
+        """Return the text of the label selector of a list or watch, as the client sent it."""
+        return self.query.text("labelSelector")
+
+    def field_selector(self) -> str:
+        """Return the text of the field selector of a list or watch, as the client sent it."""
+        return self.query.text("fieldSelector")
+
 
 def _logical_cluster(text: str) -> LogicalClusterName:
     """Parse the logical cluster of a path or header. Raises StatusError 404."""

@@ -85,7 +85,9 @@ class Resources:
         await self._handlers[info.verb](exchange, info, Target(type_, namespace, info.name, info.subresource))
 
     def _context(self, exchange: Exchange, info: RequestInfo) -> RequestContext:
-        return RequestContext(exchange.user, info.cluster, exchange.warnings, exchange.body_size)
+        context = RequestContext(exchange.user, info.cluster, exchange.warnings, exchange.body_size)
+        context.restriction = exchange.restriction
+        return context
 
     @staticmethod
     def _take_options(context: RequestContext, exchange: Exchange, info: RequestInfo, *, apply: bool = False) -> None:
@@ -159,6 +161,7 @@ class Resources:
         force = info.query.optional_flag("force") if info.query else None
         patch, duplicates = await bodies.decode_patch(body, target.type, context.field_validation)
         write = self._registry.patch(context, target, media_type, patch, force=force, duplicates=duplicates)
+        del patch  # the write drops it when it can
         return await _written(await write, view)
 
     async def _delete(self, exchange: Exchange, info: RequestInfo, target: Target) -> None:
@@ -210,7 +213,9 @@ class _LargeWritePermit:
 
 async def _stored(context: RequestContext, target: Target, body: Body, view: View, verb: _ObjectVerb) -> _Response:
     obj, duplicates = await bodies.decode_object(body, target.type, context.field_validation)
-    return await _written(await verb(context, target, obj, duplicates), view)
+    write = verb(context, target, obj, duplicates)
+    del obj  # the write drops it when it is encoded
+    return await _written(await write, view)
 
 
 async def _written(written: Written, view: View) -> _Response:

@@ -16,6 +16,8 @@ SERVICE_ACCOUNT: Final = "ServiceAccount"
 _SERVICE_ACCOUNT_USER: Final = "system:serviceaccount:"
 _USER_PREFIX: Final = "User "
 _GROUP_PREFIX: Final = "Group "
+_FEW_SUBJECTS: Final = 16
+"""Subjects of all bindings up to which they are searched one by one."""
 
 Subject = str
 """A subject as the index has it: its kind, a space and its name. A service account is the user that it authenticates as."""
@@ -34,6 +36,16 @@ class Binding:
         self.role_kind = role_kind
         self.role_name = role_name
         self.subjects = tuple(dict.fromkeys(subjects))
+
+    @property
+    def identity(self) -> Identity:
+        """The namespace and the name."""
+        return self.namespace, self.name
+
+    @property
+    def size(self) -> int:
+        """The number of subjects; a binding without any counts as one."""
+        return len(self.subjects) or 1
 
     @property
     def role(self) -> Identity:
@@ -59,7 +71,11 @@ def read_binding(namespace: str, obj: Mapping[str, Any]) -> Binding:
     role = obj.get("roleRef") or {}
     subjects = _subjects(namespace, obj.get("subjects") or ())
     return Binding(
-        intern(namespace), obj["metadata"]["name"], intern(role.get("kind", "")), intern(role.get("name", "")), subjects
+        intern(namespace),
+        intern(obj["metadata"]["name"]),
+        intern(role.get("kind", "")),
+        intern(role.get("name", "")),
+        subjects,
     )
 
 
@@ -82,34 +98,56 @@ def subjects_of(user: User) -> list[Subject]:
 
 
 class BindingIndex:
-    """Bindings, found by namespace and subject."""
+    """Bindings, found by namespace and subject. Few of them are kept in a row: most logical clusters have a handful."""
 
-    __slots__ = ("_by_namespace", "bindings", "size")
+    __slots__ = ("_by_name", "_by_namespace", "_few", "size")
 
     def __init__(self, bindings: Iterable[Binding] = ()) -> None:
-        self.bindings: dict[Identity, Binding] = {}
         self.size = 0
         """The subjects of all bindings; a binding without any counts as one."""
-        self._by_namespace: dict[str, dict[Subject, list[Binding]]] = {}
+        self._few: tuple[Binding, ...] | None = ()
+        self._by_name: dict[Identity, Binding] | None = None
+        self._by_namespace: dict[str, dict[Subject, list[Binding]]] | None = None
         for binding in bindings:
             self.put(binding)
 
+    def __contains__(self, identity: Identity) -> bool:
+        if self._by_name is not None:
+            return identity in self._by_name
+        return any(binding.identity == identity for binding in self._few or ())
+
     def put(self, binding: Binding) -> None:
         """Add a binding, in place of the one of its name."""
-        identity = (binding.namespace, binding.name)
-        self.remove(identity)
-        self.bindings[identity] = binding
-        self.size += len(binding.subjects) or 1
-        bound = self._by_namespace.setdefault(binding.namespace, {})
-        for subject in binding.subjects:
-            bound.setdefault(subject, []).append(binding)
+        self.remove(binding.identity)
+        self.size += binding.size
+        if self._few is not None:
+            self._few = (*self._few, binding)
+            if self.size <= _FEW_SUBJECTS:
+                return
+            few, self._few, self._by_name, self._by_namespace = self._few, None, {}, {}
+            for each in few:
+                self._index(each)
+        else:
+            self._index(binding)
+
+    def _index(self, binding: Binding) -> None:
+        assert self._by_name is not None
+        assert self._by_namespace is not None
+        self._by_name[binding.identity] = binding
+        _add(binding, self._by_namespace.setdefault(binding.namespace, {}))
 
     def remove(self, identity: Identity) -> None:
         """Remove the binding of a namespace and name, if there is one."""
-        binding = self.bindings.pop(identity, None)
+        if self._few is not None:
+            self._few = tuple([binding for binding in self._few if binding.identity != identity])
+            self.size = sum([binding.size for binding in self._few])
+            return
+        assert self._by_name is not None
+        assert self._by_namespace is not None
+        binding = self._by_name.pop(identity, None)
         if binding is None:
             return
-        self.size -= len(binding.subjects) or 1
+        self.size -= binding.size
         bound = self._by_namespace[binding.namespace]
         for subject in binding.subjects:
             bound[subject].remove(binding)
@@ -120,7 +158,18 @@ class BindingIndex:
 
     def of(self, namespace: str) -> Mapping[Subject, Sequence[Binding]]:
         """Return the bindings in a namespace (empty: ClusterRoleBindings) by subject."""
-        return self._by_namespace.get(namespace, _NONE)
+        if self._by_namespace is not None:
+            return self._by_namespace.get(namespace, _NONE)
+        found: dict[Subject, list[Binding]] = {}
+        for binding in self._few or ():
+            if binding.namespace == namespace:
+                _add(binding, found)
+        return found
+
+
+def _add(binding: Binding, bound: dict[Subject, list[Binding]]) -> None:
+    for subject in binding.subjects:
+        bound.setdefault(subject, []).append(binding)
 
 
 _NONE: Final[Mapping[Subject, Sequence[Binding]]] = {}

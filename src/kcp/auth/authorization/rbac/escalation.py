@@ -85,7 +85,7 @@ class EscalationCheck:
         plural = "roles" if bound.role_kind == "Role" else "clusterroles"
         if await self._allows(writing, "bind", plural, writing.namespace, bound.role_name):
             return
-        role = await self._policies.read(writing.cluster, lambda current: current.role(bound.role))
+        role = await (await self._policies.current(writing.cluster)).role(bound.role)
         if role is None:
             raise errors.not_found(GroupResource(GROUP, writing.resource), bound.role_name)  # in Kubernetes' words
         await self._check_held(writing, binding, role)
@@ -106,9 +106,8 @@ class EscalationCheck:
     async def _missing(self, writing: Writing, role: CompiledRole) -> list[Permission]:
         """Return the permissions of a role that the user does not have."""
         user, namespace = writing.user, writing.namespace
-        grants = await self._policies.read(writing.cluster, lambda current: [*current.grants(user, namespace)])
-        held = [has for _, _, has in grants if has is not None]
-        if any(each is role for each in held):
+        held = (await self._policies.held(user, writing.cluster, namespace)).roles
+        if role in held:
             return []
         everything = await in_thread(merged, held) if rule_count(held) > MANY_RULES else merged(held)
         asked, missing, pacer = _Held(everything), [], Pacer()

@@ -7,107 +7,116 @@ stands for the default role in every binding.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Sequence, Set
-from typing import Final, NamedTuple
+from collections.abc import AsyncIterator, Iterator, Sequence
+from typing import Final
 
 from kcp.api import documents
-from kcp.auth.authorization.attributes import AuthorizationAttributes
-from kcp.auth.authorization.authorizer import NO_OPINION, Decision
 from kcp.auth.authorization.rbac.bindings import Binding, BindingIndex, Identity, Subject, read_binding, subjects_of
 from kcp.auth.authorization.rbac.default_policy import CLUSTER_ROLES, ROLES, DefaultPolicy
-from kcp.auth.authorization.rbac.roles import ALL_NAMES, CompiledRole, compile_rules, requested, rules_of
+from kcp.auth.authorization.rbac.role_cache import NOT_STORED, UNREADABLE_ROLE, Entry, RoleCache, RoleKey
+from kcp.auth.authorization.rbac.roles import CompiledRole, compile_rules, rules_of
+from kcp.auth.authorization.rbac.verdicts import Grant
 from kcp.auth.users import User
 from kcp.logical_clusters import LogicalClusterName
 from kcp.registry.verbs.large_work import LARGE, in_thread
 from kcp.store.contract import DamagedValueError, Key, Record, Store
+from kcp.work_queues.pacing import Pacer
 
-NO_ROLES: Final[frozenset[str]] = frozenset()
-MAX_ROLES: Final = 4096
-"""Roles of a logical cluster that are kept, also such that do not exist: clients choose what bindings name."""
+OwnRoles = tuple[str, ...]
+"""The names of the ClusterRoles that are stored in a logical cluster, and maybe others."""
+
+NO_ROLES: Final[OwnRoles] = ()
+_NONE_REPLACED: Final[frozenset[Identity]] = frozenset()
 _MAX_ROLE_NAMES: Final = 64
 """Names of stored ClusterRoles that are known; of more, each name is looked up when it is needed."""
-NOT_FOUND: Final = '{}.rbac.authorization.k8s.io "{}" not found'
+_FEW_GRANTS: Final = 128
+_FEW_BYTES: Final = 32 * 1024
+"""Bindings of a user, and bytes of roles that must be read, by which it is decided at once on the event loop."""
 
 
-_MANY_NAMES: Final = 64
+class NotAtOnceError(Exception):
+    """A user has many bindings, or roles must be read that are large or many: `ClusterPermissions.grants_in_slices`."""
 
 
-class Verdict(NamedTuple):
-    """What a user may do with the objects of a resource: the decision on every object, or on those with names.
+class RoleSource:
+    """What the permissions of all logical clusters share: the log, the default policy, compiled roles, and one time slice."""
 
-    The decision on each of a few names is in ``on_named``; ``on_many`` has sets of many names, which would take long to copy.
-    """
+    def __init__(self, store: Store, default: DefaultPolicy) -> None:
+        self.store = store
+        self.default = default
+        self.cache = RoleCache()
+        self.pacer = Pacer()
+        self.loading: dict[RoleKey, asyncio.Task[Entry]] = {}
+        """The large roles that are being compiled."""
 
-    on_all: Decision | None
-    on_named: dict[str, Decision]
-    on_many: Sequence[tuple[Set[str], Decision]]
-    refusal: Decision
+    def record(self, key: RoleKey) -> Record | None:
+        """Return the stored role. Raises DamagedValueError."""
+        cluster, namespace, name = key
+        return self.store.get(Key(ROLES if namespace else CLUSTER_ROLES, cluster, namespace, name))
 
-    def on(self, name: str) -> Decision:
-        """Return the decision on an object; the empty name is that of a collection."""
-        found = self.on_all or self.on_named.get(name)
+    def read(self, key: RoleKey, budget: int) -> tuple[Entry, int]:
+        """Return what is stored under a key, and the bytes that were read. Raises NotAtOnceError for more than ``budget``."""
+        found = self.cache.get(key)
         if found is not None:
-            return found
-        return next((decision for names, decision in self.on_many if name in names), self.refusal)
+            return found, 0
+        size = 0
+        try:
+            record = self.record(key)
+        except DamagedValueError:
+            found = UNREADABLE_ROLE
+        else:
+            size = 0 if record is None else len(record.value)
+            if size > budget:
+                raise NotAtOnceError
+            found = NOT_STORED if record is None else _compiled(record.value)
+        self.cache.put(key, found)
+        return found, size
 
+    async def load(self, key: RoleKey) -> Entry:
+        """Return what is stored under a key; a large role is compiled in a thread, once for all that wait for it."""
+        try:
+            return self.read(key, LARGE)[0]
+        except NotAtOnceError:
+            pass
+        task = self.loading.get(key)
+        if task is None:
+            task = self.loading[key] = asyncio.ensure_future(self._load(key))
+            task.add_done_callback(lambda _: self.loading.pop(key))
+        return await asyncio.shield(task)
 
-Grant = tuple[Binding, Subject, CompiledRole | None]
-"""A binding, the subject by which a user has it, and the role that it grants; None where the role does not exist."""
-
-
-def problem_of(binding: Binding) -> str:
-    """Return why a binding to a role that does not exist grants nothing."""
-    return NOT_FOUND.format("role" if binding.role_kind == "Role" else "clusterrole", binding.role_name)
-
-
-def _allowed(binding: Binding, subject: Subject) -> Decision:
-    return Decision(True, f"RBAC: allowed by {binding.describe(subject)}")
-
-
-class LargeRoleError(Exception):
-    """A role is needed that is large and not compiled yet: see `ClusterPermissions.load`."""
-
-    def __init__(self, identity: Identity) -> None:
-        super().__init__(identity)
-        self.identity = identity
+    async def _load(self, key: RoleKey) -> Entry:
+        found: Entry = NOT_STORED
+        revision = 0
+        while True:
+            try:
+                record = self.record(key)
+            except DamagedValueError:
+                return UNREADABLE_ROLE
+            if record is None:
+                return NOT_STORED
+            if record.revision == revision:  # it has not changed meanwhile
+                self.cache.put(key, found)
+                return found
+            revision = record.revision
+            found = await in_thread(_compiled, record.value)
 
 
 class ClusterPermissions:
     """The permissions of a logical cluster, as of the log's newest revision. `Policies` keeps them current.
 
-    Roles are read from the log when a decision first needs them. A large one is compiled in a thread: what needs it raises
-    LargeRoleError until it is.
+    Roles are read from the log when a decision first needs them.
     """
 
-    __slots__ = (
-        "_cluster",
-        "_default",
-        "_loading",
-        "_own_cluster_roles",
-        "_roles",
-        "_store",
-        "bindings",
-        "generation",
-        "replaced",
-    )
+    __slots__ = ("_cluster", "_own_cluster_roles", "_source", "bindings", "generation", "replaced")
 
-    def __init__(
-        self,
-        store: Store,
-        cluster: LogicalClusterName,
-        default: DefaultPolicy,
-        own_cluster_roles: frozenset[str] | None,
-    ) -> None:
-        """``own_cluster_roles`` are the names of the stored ClusterRoles, and maybe others; None where they are not known."""
-        self._store = store
+    def __init__(self, source: RoleSource, cluster: LogicalClusterName, own_cluster_roles: OwnRoles | None) -> None:
+        """``own_cluster_roles`` is None where the names are not known."""
+        self._source = source
         self._own_cluster_roles = own_cluster_roles
         self._cluster = cluster
-        self._default = default
         self.bindings = BindingIndex()
-        self.replaced: frozenset[Identity] = frozenset()
+        self.replaced = _NONE_REPLACED
         """The default bindings, by namespace and name, that stored ones replace."""
-        self._roles: dict[Identity, CompiledRole | None] = {}
-        self._loading: dict[Identity, asyncio.Task[None]] | None = None
         self.generation: object = object()
         """Another value after each change: decisions are remembered under it."""
 
@@ -129,122 +138,79 @@ class ClusterPermissions:
 
     def _replace_default(self, key: Key) -> None:
         identity = (key.namespace, key.name)
-        if identity in self._default.bindings.bindings:
+        if identity in self._source.default.bindings:
             self.replaced |= {identity}
 
     def remove(self, key: Key) -> None:
         """Remove a stored binding; the default one of its name is in force again."""
         identity = (key.namespace, key.name)
         self.bindings.remove(identity)
-        self.replaced -= {identity}
+        if identity in self.replaced:
+            self.replaced -= {identity}
         self.generation = object()
 
-    def forget_role(self, key: Key) -> None:
-        """Read a role again when it is next needed."""
-        self._roles.pop((key.namespace, key.name), None)
+    def role_changed(self, key: Key) -> None:
+        """Note that a role was written or deleted."""
         own = self._own_cluster_roles
-        if not key.namespace and own is not None:
-            self._own_cluster_roles = own | {key.name} if len(own) < _MAX_ROLE_NAMES else None
+        if not key.namespace and own is not None and key.name not in own:
+            self._own_cluster_roles = (*own, key.name) if len(own) < _MAX_ROLE_NAMES else None
         self.generation = object()
 
-    def role(self, identity: Identity) -> CompiledRole | None:
-        """Return the role of a namespace (empty: a ClusterRole) and name; None where there is none, or it cannot be read.
+    async def role(self, identity: Identity) -> CompiledRole | None:
+        """Return the role of a namespace (empty: a ClusterRole) and name; None where there is none, or it cannot be read."""
+        if self._is_default(*identity):
+            return self._source.default.role(identity)
+        return self._in_force(identity, await self._source.load((self._cluster, *identity)))
 
-        Raises LargeRoleError.
-        """
-        try:
-            return self._roles[identity]
-        except KeyError:
-            if len(self._roles) >= MAX_ROLES:
-                self._roles.clear()
-            found = self._roles[identity] = self._read_role(*identity)
-            return found
+    def _is_default(self, namespace: str, name: str) -> bool:
+        """Whether it is known that no role of the name is stored."""
+        return not namespace and self._own_cluster_roles is not None and name not in self._own_cluster_roles
 
-    def _read_role(self, namespace: str, name: str) -> CompiledRole | None:
-        if not namespace and self._own_cluster_roles is not None and name not in self._own_cluster_roles:
-            return self._default.role(("", name))
-        try:
-            record = self._record_of(namespace, name)
-        except DamagedValueError:
-            return None
-        if record is None:
-            return self._default.role((namespace, name))
-        if len(record.value) >= LARGE:
-            raise LargeRoleError((namespace, name))
-        return _compiled(record.value)
-
-    def _record_of(self, namespace: str, name: str) -> Record | None:
-        return self._store.get(Key(ROLES if namespace else CLUSTER_ROLES, self._cluster, namespace, name))
-
-    async def load(self, identity: Identity) -> None:
-        """Compile a large role in a thread, once for all that need it."""
-        if self._loading is None:
-            self._loading = {}
-        loading = self._loading
-        task = loading.get(identity)
-        if task is None:
-            task = loading[identity] = asyncio.ensure_future(self._load(identity))
-            task.add_done_callback(lambda _: loading.pop(identity))
-        await asyncio.shield(task)
-
-    async def _load(self, identity: Identity) -> None:
-        compiled: CompiledRole | None = None
-        revision = 0
-        while True:
-            try:
-                record = self._record_of(*identity)
-            except DamagedValueError:
-                return
-            if record is None or len(record.value) < LARGE:
-                return
-            if record.revision == revision:  # it has not changed meanwhile
-                self._roles[identity] = compiled
-                return
-            revision = record.revision
-            compiled = await in_thread(_compiled, record.value)
+    def _in_force(self, identity: Identity, entry: Entry) -> CompiledRole | None:
+        if entry is NOT_STORED:
+            return self._source.default.role(identity)
+        return entry if isinstance(entry, CompiledRole) else None
 
     def grants(self, user: User, namespace: str) -> Iterator[Grant]:
-        """Yield what a user has: by ClusterRoleBindings, and by the RoleBindings of a namespace, if one is given."""
-        subjects, replaced = subjects_of(user), self.replaced
+        """Yield what a user has: by ClusterRoleBindings, and by the RoleBindings of a namespace, if one is given.
+
+        Raises NotAtOnceError.
+        """
+        source, budget, left = self._source, _FEW_BYTES, _FEW_GRANTS
+        for where, is_own, subject, bindings in self._bound(user, namespace):
+            left -= len(bindings)
+            if left < 0:
+                raise NotAtOnceError
+            for binding in bindings:
+                if not is_own and (where, binding.name) in self.replaced:
+                    continue
+                identity = binding.role
+                if self._is_default(*identity):
+                    yield binding, subject, source.default.role(identity)
+                else:
+                    entry, size = source.read((self._cluster, *identity), budget)
+                    budget -= size
+                    yield binding, subject, self._in_force(identity, entry)
+
+    async def grants_in_slices(self, user: User, namespace: str) -> AsyncIterator[Grant]:
+        """As `grants`, with other work in between. What changes meanwhile may be included or not."""
+        for where, is_own, subject, bindings in [*self._bound(user, namespace)]:
+            for binding in [*bindings]:
+                await self._source.pacer.pause()
+                if is_own or (where, binding.name) not in self.replaced:
+                    yield binding, subject, await self.role(binding.role)
+
+    def _bound(self, user: User, namespace: str) -> Iterator[tuple[str, bool, Subject, Sequence[Binding]]]:
+        """Yield the bindings of each subject that a user is, with the namespace, and whether they are stored."""
+        subjects, own = subjects_of(user), self.bindings
         for where in ("", namespace) if namespace else ("",):
-            for index in (self._default.bindings, self.bindings):
+            for index in (self._source.default.bindings, own):
                 bound = index.of(where)
                 if not bound:
                     continue
                 for subject in subjects:
-                    for binding in bound.get(subject, ()):
-                        if not replaced or index is self.bindings or (where, binding.name) not in replaced:
-                            yield binding, subject, self.role(binding.role)
-
-    def verdict(self, user: User, attributes: AuthorizationAttributes) -> Verdict:
-        """Return what a user may do with the objects of a resource, by the attributes but for the name."""
-        wanted = requested(attributes.verb, attributes.group, attributes.resource, attributes.subresource)
-        named: dict[str, Decision] = {}
-        many: list[tuple[Set[str], Decision]] = []
-        problems: dict[str, None] = {}
-        for binding, subject, role in self.grants(user, attributes.namespace):
-            if role is None:
-                problems[problem_of(binding)] = None
-                continue
-            names = role.names_allowed(wanted)
-            if names is ALL_NAMES:
-                return Verdict(_allowed(binding, subject), {}, (), NO_OPINION)
-            if len(names) > _MANY_NAMES:
-                many.append((names, _allowed(binding, subject)))
-            elif names:
-                named.update(dict.fromkeys(names, _allowed(binding, subject)))
-        return Verdict(None, named, many, refused(problems))
-
-    def decide_path(self, user: User, verb: str, path: str) -> Decision:
-        """Decide on a path that is not a resource. HEAD is GET without the body, and needs the same permission."""
-        verb = "get" if verb == "head" else verb
-        problems: dict[str, None] = {}
-        for binding, subject, role in self.grants(user, ""):
-            if role is None:
-                problems[problem_of(binding)] = None
-            elif role.allows_path(verb, path):
-                return _allowed(binding, subject)
-        return refused(problems)
+                    if (bindings := bound.get(subject)) is not None:
+                        yield where, index is own, subject, bindings
 
 
 def binding_of(record: Record) -> Binding:
@@ -254,11 +220,3 @@ def binding_of(record: Record) -> Binding:
 
 def _compiled(value: bytes) -> CompiledRole:
     return compile_rules(rules_of(documents.decode_stored(value)))
-
-
-def refused(problems: dict[str, None]) -> Decision:
-    """Return no opinion, with the problems (roles that do not exist) in Kubernetes' words."""
-    if not problems:
-        return NO_OPINION
-    text = ", ".join(problems)
-    return Decision(False, f"RBAC: {text if len(problems) == 1 else f'[{text}]'}")

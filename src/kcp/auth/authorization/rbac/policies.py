@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Iterator, Sequence
-from typing import Final, TypeVar
+from collections.abc import Awaitable, Iterator, Sequence
+from functools import cached_property
+from sys import intern
+from typing import Final
 
 from kcp.auth.authorization.rbac.default_policy import (
     CLUSTER_ROLE_BINDINGS,
@@ -18,16 +20,20 @@ from kcp.auth.authorization.rbac.default_policy import (
     ROLES,
     default_policy,
 )
-from kcp.auth.authorization.rbac.permissions import NO_ROLES, ClusterPermissions, LargeRoleError, binding_of
+from kcp.auth.authorization.rbac.permissions import NO_ROLES, ClusterPermissions, OwnRoles, RoleSource, binding_of
+from kcp.auth.authorization.rbac.roles import CompiledRole
+from kcp.auth.authorization.rbac.verdicts import Problems
+from kcp.auth.users import User
 from kcp.logical_clusters import SERVER_OWNED, LogicalClusterName
 from kcp.registry.verbs.large_work import LARGE, in_thread
 from kcp.store.contract import UNREADABLE, Event, Key, Page, Range, Record, Store
 
-Result = TypeVar("Result")
-
 MAX_CLUSTERS: Final = 4096
 MAX_SUBJECTS: Final = 32_768
 """The logical clusters, and the subjects of the bindings of all of them together, that are kept beside the one in use."""
+MAX_HELD_BYTES: Final = 8 * 1024 * 1024
+"""JSON of the rules of a user that are listed, or compared with those that the user grants. Kubernetes has no such limit."""
+_ROLES: Final = (ROLES, CLUSTER_ROLES)
 _BINDINGS: Final = (CLUSTER_ROLE_BINDINGS, ROLE_BINDINGS)
 _FEW: Final = 100
 _FEW_BYTES: Final = 64 * 1024
@@ -35,6 +41,16 @@ _FEW_BYTES: Final = 64 * 1024
 _FEW_ROLES: Final = 16
 _FEW_ROLE_BYTES: Final = 16 * 1024
 """ClusterRoles, and bytes of them, that are read to know their names; of more, each name is looked up when it is needed."""
+
+
+class HeldRoles:
+    """The distinct roles of a user, in the order of the bindings; not ``complete`` where they are too many to be listed."""
+
+    def __init__(self) -> None:
+        self.roles: dict[CompiledRole, None] = {}
+        self.problems = Problems()
+        self.size = 0
+        self.complete = True
 
 
 class Policies:
@@ -48,7 +64,7 @@ class Policies:
         self._common: ClusterPermissions | None = None
         self._loading: dict[LogicalClusterName, tuple[asyncio.Task[ClusterPermissions], list[Event]]] = {}
         """The running loads, and the changes of bindings and roles that each must add."""
-        for resource in (ROLES, CLUSTER_ROLES, ROLE_BINDINGS, CLUSTER_ROLE_BINDINGS):
+        for resource in (*_ROLES, *_BINDINGS):
             store.follow(resource, self._on_change)
 
     def of(self, cluster: LogicalClusterName) -> ClusterPermissions | Awaitable[ClusterPermissions]:
@@ -71,18 +87,19 @@ class Policies:
         found = self.of(cluster)
         return found if isinstance(found, ClusterPermissions) else await found
 
-    async def read(self, cluster: LogicalClusterName, function: Callable[[ClusterPermissions], Result]) -> Result:
-        """Return a function's result of the permissions of a logical cluster; wait for what must be read first.
-
-        The function is called again once a large role that it needs is compiled.
-        """
-        while True:
-            permissions = await self.current(cluster)
-            try:
-                return function(permissions)
-            except LargeRoleError as large:
-                identity = large.identity
-            await permissions.load(identity)
+    async def held(self, user: User, cluster: LogicalClusterName, namespace: str) -> HeldRoles:
+        """Return the roles that a user has in a namespace of a logical cluster, and outside of namespaces, each once."""
+        permissions, held = await self.current(cluster), HeldRoles()
+        async for binding, _, role in permissions.grants_in_slices(user, namespace):
+            if role is None:
+                held.problems.add(binding)
+            elif role not in held.roles:
+                held.roles[role] = None
+                held.size += role.size
+                if held.size > MAX_HELD_BYTES:
+                    held.complete = False
+                    break
+        return held
 
     def _page(self, resource: str, cluster: LogicalClusterName, after: Key | None = None) -> Page:
         return self._store.scan(Range(resource, cluster), after=after, limit=_FEW, size=_FEW_BYTES, count=False)
@@ -92,23 +109,28 @@ class Policies:
         roles = self._store.scan(Range(ROLES, cluster), limit=1, count=False)  # they may replace default ones
         if own_roles == NO_ROLES and not any(page.records or page.damaged for page in (*pages, roles)):
             if self._common is None:
-                self._common = ClusterPermissions(self._store, SERVER_OWNED, default_policy(), NO_ROLES)
+                self._common = ClusterPermissions(self.roles, SERVER_OWNED, NO_ROLES)
             return self._common
-        permissions = ClusterPermissions(self._store, cluster, default_policy(), own_roles)
+        permissions = ClusterPermissions(self.roles, cluster, own_roles)
         for page in pages:
             _add(page, permissions)
         return permissions
 
-    def _cluster_roles(self, cluster: LogicalClusterName) -> frozenset[str] | None:
+    @cached_property
+    def roles(self) -> RoleSource:
+        """The roles of all logical clusters."""
+        return RoleSource(self._store, default_policy())
+
+    def _cluster_roles(self, cluster: LogicalClusterName) -> OwnRoles | None:
         """The names of the stored ClusterRoles; None where they are many."""
         page = self._store.scan(Range(CLUSTER_ROLES, cluster), limit=_FEW_ROLES, size=_FEW_ROLE_BYTES, count=False)
         if page.remaining:
             return None
-        return frozenset([record.key.name for record in page.records]).union(key.name for key in page.damaged)
+        return tuple([intern(key.name) for key in (*[record.key for record in page.records], *page.damaged)])
 
     async def _load(self, cluster: LogicalClusterName) -> ClusterPermissions:
         """Read many bindings in slices, then what has changed meanwhile."""
-        permissions = ClusterPermissions(self._store, cluster, default_policy(), None)
+        permissions = ClusterPermissions(self.roles, cluster, None)
         for resource in _BINDINGS:
             after: Key | None = None
             while True:
@@ -159,6 +181,8 @@ class Policies:
     def _on_change(self, events: Sequence[Event]) -> None:
         for event in events:
             cluster = event.key.cluster
+            if event.key.resource in _ROLES and "roles" in self.__dict__:
+                self.roles.cache.forget((cluster, event.key.namespace, event.key.name))
             if cluster in self._loading:
                 self._loading[cluster][1].append(event)
             permissions = self._by_cluster.get(cluster)
@@ -196,8 +220,8 @@ def _add(page: Page, permissions: ClusterPermissions) -> None:
 
 
 def _apply(event: Event, permissions: ClusterPermissions) -> None:
-    if event.key.resource in (ROLES, CLUSTER_ROLES):
-        permissions.forget_role(event.key)
+    if event.key.resource in _ROLES:
+        permissions.role_changed(event.key)
     elif event.record is None:
         permissions.remove(event.key)
     elif event.record.value is UNREADABLE:

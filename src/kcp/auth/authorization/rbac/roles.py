@@ -61,12 +61,13 @@ class _PathEntry(NamedTuple):
 class CompiledRole:
     """The rules of a role. Immutable, and shared by all roles with the same rules.
 
-    ``resource_rules`` and ``path_rules`` are the rules as they were written.
+    ``resource_rules`` and ``path_rules`` are the rules as they were written, ``size`` the bytes of their JSON.
     """
 
-    __slots__ = ("__weakref__", "_paths", "_resources", "path_rules", "resource_rules")
+    __slots__ = ("__weakref__", "_paths", "_resources", "path_rules", "resource_rules", "size")
 
-    def __init__(self, resource_rules: Iterable[ResourceRule], path_rules: Iterable[PathRule]) -> None:
+    def __init__(self, resource_rules: Iterable[ResourceRule], path_rules: Iterable[PathRule], size: int = 0) -> None:
+        self.size = size
         self.resource_rules = tuple(resource_rules)
         self.path_rules = tuple(path_rules)
         self._paths = tuple(_path_entry(rule) for rule in self.path_rules)
@@ -126,7 +127,8 @@ _compiled: Final[WeakValueDictionary[bytes, CompiledRole]] = WeakValueDictionary
 
 def compile_rules(rules: Sequence[Rule]) -> CompiledRole:
     """Return the role with these rules, which all roles of the same rules share."""
-    digest = hashlib.sha256(orjson.dumps(rules)).digest()
+    content = orjson.dumps(rules)
+    digest = hashlib.sha256(content).digest()
     found = _compiled.get(digest)
     if found is None:
         resources = [
@@ -135,7 +137,7 @@ def compile_rules(rules: Sequence[Rule]) -> CompiledRole:
             if rule.get("resources")
         ]
         paths = [PathRule(_texts(rule, "verbs"), _texts(rule, _PATHS)) for rule in rules if rule.get(_PATHS)]
-        found = _compiled[digest] = CompiledRole(resources, paths)
+        found = _compiled[digest] = CompiledRole(resources, paths, len(content))
     return found
 
 

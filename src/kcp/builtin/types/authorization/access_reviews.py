@@ -9,7 +9,7 @@ from kcp.api import errors, field_errors
 from kcp.api.field_errors import MAX_ERRORS, FieldError
 from kcp.api.kinds import GroupKind
 from kcp.api.selectors import validate_field_requirement, validate_label_requirement
-from kcp.auth.authorization.attributes import AuthorizationAttributes
+from kcp.auth.authorization.attributes import AuthorizationAttributes, DelegatedAttributes
 from kcp.auth.authorization.authorizer import decided
 from kcp.auth.users import User
 from kcp.builtin.fields import mapping, maps, sequence, text, texts
@@ -36,7 +36,8 @@ class AccessReviewStrategy(BuiltinStrategy):
             raise errors.invalid(GroupKind(_AUTHORIZATION, self.kind), "", found)
         spec = mapping(obj, "spec")
         user = context.user if self.own else _user_of(spec)
-        decision = await decided(self.context.authorizer.decide(user, _attributes(spec, context.cluster)))
+        attributes = _attributes(spec, context.cluster, AuthorizationAttributes if self.own else DelegatedAttributes)
+        decision = await decided(self.context.authorizer.decide(user, attributes))
         status: dict[str, Any] = {"allowed": decision.allowed}
         if decision.reason:
             status["reason"] = decision.reason
@@ -87,12 +88,14 @@ def _user_of(spec: Object) -> User:
     return User(text(spec, "user"), text(spec, "uid"), tuple(texts(spec, "groups")), extra)
 
 
-def _attributes(spec: Object, cluster: LogicalClusterName) -> AuthorizationAttributes:
+def _attributes(
+    spec: Object, cluster: LogicalClusterName, form: type[AuthorizationAttributes]
+) -> AuthorizationAttributes:
     if "resourceAttributes" not in spec:
         asked = mapping(spec, "nonResourceAttributes")
-        return AuthorizationAttributes(cluster, text(asked, "verb"), is_resource=False, path=text(asked, "path"))
+        return form(cluster, text(asked, "verb"), is_resource=False, path=text(asked, "path"))
     asked = mapping(spec, "resourceAttributes")
-    return AuthorizationAttributes(
+    return form(
         cluster,
         text(asked, "verb"),
         group=text(asked, "group"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from kcp.multicluster.negotiation.conditions import Condition, with_conditions
+from kcp.multicluster.conditions import Condition, with_conditions
 
 SERVED = Condition("Published", True, "Served")
 

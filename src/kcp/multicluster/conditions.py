@@ -8,16 +8,17 @@ from typing import Any, Final, NamedTuple
 from kcp.api.times import now
 from kcp.schema.raw_schemas import objects, text
 
+_STATUSES: Final = {True: "True", False: "False", None: "Unknown"}
 _MAX_REASON: Final = 1024
 _MAX_MESSAGE: Final = 32768
 """Characters of a reason and a message, as in the schema of ``metav1.Condition``."""
 
 
 class Condition(NamedTuple):
-    """The wanted state of a condition."""
+    """The wanted state of a condition. A status of None is unknown."""
 
     type: str
-    status: bool
+    status: bool | None
     reason: str
     message: str = ""
 
@@ -32,7 +33,7 @@ def with_conditions(current: Any, wanted: Iterable[Condition], generation: int) 
     before = dict(found)
     for condition in wanted:
         known = found.get(condition.type, {})
-        status = "True" if condition.status else "False"
+        status = _STATUSES[condition.status]
         changed_at = known.get("lastTransitionTime") if known.get("status") == status else None
         found[condition.type] = {
             "type": condition.type,

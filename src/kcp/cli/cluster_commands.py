@@ -1,0 +1,76 @@
+"""What the commands of ``kcp cluster`` share: the flags of the kcp server, its client, and the report of failures."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+import click
+
+from kcp.cli.cluster_flags import kubeconfig_flags
+from kcp.cli.progress import Progress, printable
+
+if TYPE_CHECKING:
+    from kcp.client import Client
+
+FAILED: Final = 1
+"""The exit code of a command that the server refuses, or that waits in vain."""
+_UNREACHABLE: Final = 2
+_INTERRUPTED: Final = 130
+"""The exit code of a program that SIGINT ended."""
+
+T = TypeVar("T")
+
+server_flags: Final = kubeconfig_flags(
+    "The kcp server", "the kcp server; its context chooses the logical cluster", "kcp-"
+)
+"""Adds ``--kcp-kubeconfig`` and ``--kcp-context``."""
+
+
+class CommandError(Exception):
+    """A command failed. The message is for its user."""
+
+
+def run(work: Coroutine[Any, Any, T]) -> T:
+    """Run a command's work; report a failure, and end the process with its exit code."""
+    from kcp.client import ClientError, StatusError
+
+    try:
+        return asyncio.run(work)
+    except (CommandError, StatusError) as error:
+        click.echo(f"kcp: {printable(str(error))}", err=True)
+        sys.exit(FAILED)
+    except ClientError as error:
+        click.echo(f"kcp: {printable(str(error))}", err=True)
+        sys.exit(_UNREACHABLE)
+    except KeyboardInterrupt:
+        sys.exit(_INTERRUPTED)
+
+
+@asynccontextmanager
+async def server(kcp_kubeconfig: Path | None, kcp_context: str) -> AsyncIterator[Client]:
+    """Open a client of the logical cluster. Raises ClientError: also where the server cannot be reached at once."""
+    from kcp.cli.server_checks import check_servers
+    from kcp.client import Client, load_configuration
+
+    configuration = load_configuration(kcp_kubeconfig, context=kcp_context)
+    await check_servers(configuration)
+    async with Client(configuration) as client:
+        yield client
+
+
+async def until(timeout: float, work: Callable[[Progress], Coroutine[Any, Any, None]], what: str) -> None:
+    """Wait for work that shows its progress. Raises CommandError with the last progress when the time is over."""
+    progress = Progress()
+    try:
+        async with asyncio.timeout(timeout or None):
+            await work(progress)
+    except TimeoutError:
+        last = f": {progress.last}" if progress.last else ""
+        raise CommandError(f"{what} within {timeout:g} s{last}") from None
+    finally:
+        progress.done()

@@ -1,0 +1,162 @@
+"""What administrators do with Clusters: the operations behind ``kcp cluster``. Each raises StatusError and ClientError."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import AsyncIterator, Mapping
+from contextlib import aclosing
+from typing import Final, NamedTuple
+
+from kcp.api.times import now
+from kcp.client import ALL_NAMESPACES, APIResource, Client, MethodNotAllowedError, NotFoundError, WatchOptions
+from kcp.client.objects import DELETED, Object
+from kcp.multicluster.clusters.api import (
+    DEFINITIONS,
+    FORGET_ANNOTATION,
+    KUBECONFIG_KEY,
+    KUBECONFIG_OF_LABEL,
+    SECRETS,
+    ConditionType,
+    kubeconfig_secret_name,
+)
+from kcp.multicluster.conditions import condition_of
+from kcp.multicluster.placement import CLUSTER_LABEL, CLUSTERS
+from kcp.schema.raw_schemas import schema, text
+
+KUBECONFIGS_NAMESPACE: Final = "kube-system"
+"""The namespace of the Secrets in which `register` keeps kubeconfigs."""
+_FIELD_MANAGER: Final = "kcp-cluster"
+
+
+class Readiness(NamedTuple):
+    """The condition ``Ready`` of a Cluster: its status (empty: there is none yet), reason and message."""
+
+    status: str = ""
+    reason: str = ""
+    message: str = ""
+
+
+async def register(client: Client, name: str, kubeconfig: str, labels: Mapping[str, str]) -> bool:
+    """Create a Cluster, or give it another kubeconfig, which is kept in a Secret. Returns whether it is new.
+
+    Installs the definition of Clusters where the logical cluster lacks it.
+    """
+    await DEFINITIONS.install(client)
+    secret = kubeconfig_secret_name(name)
+    reference = {"namespace": KUBECONFIGS_NAMESPACE, "name": secret, "key": KUBECONFIG_KEY}
+    body: Object = {
+        "metadata": {"name": name, "labels": dict(labels)},
+        "spec": {"kubeconfig": None, "kubeconfigSecretRef": reference},
+    }
+    new = not await _write_cluster(client, body, dry_run=True)  # what is refused leaves no Secret behind
+    await client.resource(SECRETS, KUBECONFIGS_NAMESPACE).apply(
+        {
+            "metadata": {"name": secret, "labels": {KUBECONFIG_OF_LABEL: name}},
+            "data": {KUBECONFIG_KEY: base64.b64encode(kubeconfig.encode()).decode()},
+        },
+        field_manager=_FIELD_MANAGER,
+        force=True,
+    )
+    await _write_cluster(client, body, dry_run=False)
+    return new
+
+
+async def _write_cluster(client: Client, body: Object, *, dry_run: bool) -> bool:
+    """Patch a Cluster, whose other fields stay as they are, or create it. Returns whether it was there."""
+    clusters = client.resource(CLUSTERS)
+    try:
+        await clusters.patch(body["metadata"]["name"], body, field_manager=_FIELD_MANAGER, dry_run=dry_run)
+    except NotFoundError:
+        await clusters.create(body, field_manager=_FIELD_MANAGER, dry_run=dry_run)
+        return False
+    return True
+
+
+async def cordon(client: Client, name: str) -> bool:
+    """Let a cluster get no new objects. Returns whether that is a change."""
+    spec = await _spec(client, name)
+    if spec.get("unschedulable"):
+        return False
+    await _patch(client, name, {"spec": {"unschedulable": True}})
+    return True
+
+
+async def uncordon(client: Client, name: str) -> bool:
+    """Let a cluster get objects again. Returns whether that is a change."""
+    spec = await _spec(client, name)
+    if not spec.get("unschedulable") and "evictAfter" not in spec:
+        return False
+    await _patch(client, name, {"spec": {"unschedulable": False, "evictAfter": None}})
+    return True
+
+
+async def drain(client: Client, name: str) -> bool:
+    """Let what a cluster runs be moved to others, from now on. Returns whether that is a change."""
+    spec, present = await _spec(client, name), now()
+    if spec.get("unschedulable") and text(spec, "evictAfter") and text(spec, "evictAfter") <= present:
+        return False
+    await _patch(client, name, {"spec": {"unschedulable": True, "evictAfter": present}})
+    return True
+
+
+async def _spec(client: Client, name: str) -> Object:
+    return schema(await client.resource(CLUSTERS).get(name), "spec") or {}
+
+
+async def _patch(client: Client, name: str, patch: Object) -> None:
+    await client.resource(CLUSTERS).patch(name, patch, field_manager=_FIELD_MANAGER)
+
+
+async def remove(client: Client, name: str, *, force: bool) -> None:
+    """Delete a Cluster. With ``force``, the controller forgets it without reaching the Kubernetes cluster."""
+    if force:
+        await _patch(client, name, {"metadata": {"annotations": {FORGET_ANNOTATION: "true"}}})
+    await client.resource(CLUSTERS).delete(name)
+
+
+async def readiness(client: Client, name: str) -> AsyncIterator[Readiness | None]:
+    """Yield the condition ``Ready`` of a Cluster now and whenever it changes; None when the Cluster is gone, at last."""
+    while True:
+        clusters = client.resource(CLUSTERS)
+        listed = await clusters.list(field_selector={"metadata.name": name})
+        if not listed.items:
+            yield None
+            return
+        yield _readiness_of(listed.items[0])
+        options = WatchOptions(
+            resource_version=listed.resource_version,
+            field_selector={"metadata.name": name},
+            bookmarks=False,
+        )
+        async with aclosing(clusters.watch(options)) as events:
+            async for event in events:
+                if event.type == DELETED:
+                    yield None
+                    return
+                yield _readiness_of(event.object)
+
+
+def _readiness_of(found: Object) -> Readiness:
+    condition = dict(condition_of((schema(found, "status") or {}).get("conditions"), ConditionType.READY))
+    return Readiness(text(condition, "status"), text(condition, "reason"), text(condition, "message"))
+
+
+async def assigned_objects(client: Client, name: str) -> list[str]:
+    """Return the objects of a logical cluster that are assigned to a cluster, as ``<resource>/<namespace>/<name>``."""
+    found = []
+    for resource in (await client.discovery.refresh()).preferred():
+        if resource.namespaced and "list" in resource.verbs:
+            for each in await _labelled(client, resource, name):
+                meta = each["metadata"]
+                found.append(f"{resource.group_resource}/{text(meta, 'namespace')}/{text(meta, 'name')}")
+    return sorted(found)
+
+
+async def _labelled(client: Client, resource: APIResource, name: str) -> list[Object]:
+    try:
+        listed = await client.resource(resource, ALL_NAMESPACES).list_all(
+            label_selector={CLUSTER_LABEL: name}, metadata_only=True
+        )
+    except (NotFoundError, MethodNotAllowedError):
+        return []
+    return listed.items

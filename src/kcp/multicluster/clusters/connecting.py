@@ -1,0 +1,110 @@
+"""The steps that connect a Cluster: kubeconfig, client, facts, APIs, syncer. The first that fails is the reason of ``Ready``."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from typing import Final
+
+from kcp.client import Client, ClientError, ConfigurationError, NotFoundError, StatusError
+from kcp.multicluster.clusters.api import SECRETS, ConditionType, Reason
+from kcp.multicluster.clusters.kubeconfigs import configuration_of, secrets_of
+from kcp.multicluster.clusters.messages import Secrets
+from kcp.multicluster.clusters.modes.contract import Registration, SyncerMode
+from kcp.multicluster.clusters.ownership import owner_reference
+from kcp.multicluster.clusters.probing import probe
+from kcp.multicluster.clusters.records import ClusterRecord, SecretKey
+from kcp.multicluster.clusters.sessions import Session, digest_of
+from kcp.multicluster.conditions import Condition
+from kcp.multicluster.crd_puller import UnknownResourceError
+from kcp.multicluster.negotiation import Imported, import_apis
+
+_SHOWN: Final = 10
+"""Resources that a message names."""
+
+
+class StepError(Exception):
+    """A step failed: the reason of the condition, and its message."""
+
+    def __init__(self, reason: Reason, message: str) -> None:
+        super().__init__(message)
+        self.reason = reason
+
+
+@asynccontextmanager
+async def _step(reason: Reason, prefix: str, secrets: Secrets) -> AsyncIterator[None]:
+    """Raise the failure of a step as a StepError."""
+    try:
+        yield
+    except StepError:
+        raise
+    except (ClientError, StatusError, UnknownResourceError) as error:
+        raise StepError(reason, f"{prefix}: {secrets.described(error)}") from error
+
+
+async def read_kubeconfig(record: ClusterRecord, upstream: Client) -> str:
+    """Return the kubeconfig of a Cluster. Raises StepError, and StatusError and ClientError of kcp."""
+    if record.secret is None:
+        return record.kubeconfig
+    return await _read_secret(record.secret, upstream)
+
+
+async def _read_secret(key: SecretKey, upstream: Client) -> str:
+    where = f"Secret {key.namespace}/{key.name}"
+    try:
+        secret = await upstream.resource(SECRETS, key.namespace).get(key.name)
+    except NotFoundError as error:
+        raise StepError(Reason.INVALID_KUBECONFIG, f"Invalid kubeconfig: {where} does not exist") from error
+    data = (secret.get("data") or {}).get(key.key)
+    if not data:
+        raise StepError(Reason.INVALID_KUBECONFIG, f'Invalid kubeconfig: {where} has no key "{key.key}"')
+    try:
+        return base64.b64decode(data, validate=True).decode()
+    except (binascii.Error, UnicodeDecodeError):
+        raise StepError(Reason.INVALID_KUBECONFIG, f'Invalid kubeconfig: {where}: "{key.key}" is not text') from None
+
+
+async def connect(record: ClusterRecord, session: Session, upstream: Client) -> Registration:
+    """Connect to the Kubernetes cluster of a Cluster, and find the facts about it. Raises StepError."""
+    kubeconfig = await read_kubeconfig(record, upstream)
+    source = "spec.kubeconfig" if record.secret is None else f"Secret {record.secret.namespace}/{record.secret.name}"
+    try:
+        configuration, secrets = configuration_of(kubeconfig, source), secrets_of(kubeconfig, source)
+    except ConfigurationError as error:
+        raise StepError(Reason.INVALID_KUBECONFIG, f"Invalid kubeconfig: {error}") from error
+    async with _step(Reason.ERROR_CREATING_CLIENT, "Error creating client from kubeconfig", secrets):
+        client = await session.connect(digest_of(kubeconfig), configuration)
+    async with _step(Reason.CLUSTER_UNREACHABLE, f"Error reaching cluster {record.name}", secrets):
+        session.facts = await probe(client, configuration)
+    return Registration(record.key, record.uid, session.digest, configuration, upstream, client, secrets)
+
+
+async def import_resources(registration: Registration, session: Session, names: Sequence[str]) -> None:
+    """Record how the cluster serves resources, for negotiation. Raises StepError."""
+    owner = owner_reference(registration.name, registration.uid)
+    prefix = f"Error pulling API Resource Schemas from cluster {registration.name}"
+    async with _step(Reason.ERROR_PULLING_SCHEMAS, prefix, registration.secrets):
+        imported = await import_apis(
+            registration.downstream, registration.upstream, registration.name, names, owner=owner
+        )
+    session.imported = imported_condition(imported, registration.secrets)
+
+
+async def ensure_syncer(registration: Registration, session: Session, mode: SyncerMode) -> None:
+    """Start, install or update the syncer. Raises StepError."""
+    async with _step(Reason.ERROR_INSTALLING_SYNCER, "Error installing syncer", registration.secrets):
+        session.syncer = await mode.ensure(registration)
+
+
+def imported_condition(imported: Imported, secrets: Secrets) -> Condition:
+    """Return the condition that says which resources could not be imported."""
+    kind = ConditionType.APIS_IMPORTED
+    problems = [f"{name}: {reason}" for name, reason in sorted(imported.skipped.items())]
+    problems += [f"{name}: the cluster does not serve it" for name in imported.missing]
+    if not problems:
+        return Condition(kind, True, Reason.APIS_IMPORTED)
+    more = f"; and {len(problems) - _SHOWN} more" if len(problems) > _SHOWN else ""
+    message = secrets.removed_from("; ".join(problems[:_SHOWN]))
+    return Condition(kind, False, Reason.NOT_ALL_IMPORTED, message + more)

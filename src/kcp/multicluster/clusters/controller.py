@@ -1,0 +1,249 @@
+"""The cluster controller: follows the Clusters of all logical clusters, connects them, and keeps their statuses.
+
+A key of its queue is a Cluster. A reconciliation reads the cached Cluster, checks its Kubernetes cluster if that is due, and
+applies the status that pure functions compute (`readiness`, `heartbeats`, `statuses`). What it keeps beside the objects is one
+`Session` for each Cluster, which a new controller builds again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from typing import Final
+
+from kcp.client import (
+    Change,
+    Client,
+    ConflictError,
+    Informer,
+    Informers,
+    NotFoundError,
+    ObjectKey,
+    RetryError,
+    WorkQueue,
+)
+from kcp.client.objects import Object
+from kcp.multicluster.clusters import connecting
+from kcp.multicluster.clusters.api import DEFINITION, DEFINITIONS, FIELD_MANAGER, FINALIZER, ConditionType, Reason
+from kcp.multicluster.clusters.connecting import StepError
+from kcp.multicluster.clusters.heartbeats import THRESHOLD, Heartbeats
+from kcp.multicluster.clusters.modes.contract import SyncerMode
+from kcp.multicluster.clusters.readiness import Failure, readiness
+from kcp.multicluster.clusters.records import PHYSICAL, ClusterRecord, physical_index, record_of
+from kcp.multicluster.clusters.removal import Removal
+from kcp.multicluster.clusters.sessions import Session
+from kcp.multicluster.clusters.statuses import is_current, status_of, unique_condition
+from kcp.multicluster.conditions import Condition
+from kcp.multicluster.crd_puller import CUSTOM_RESOURCE_DEFINITIONS
+from kcp.multicluster.placement import CLUSTERS
+
+INTERVAL: Final = 60.0
+"""Seconds between two checks of a cluster."""
+_WORKERS: Final = 32
+"""Clusters that are checked at a time: each may wait for some seconds until it counts as unreachable."""
+
+logger = logging.getLogger(__name__)
+
+
+class ClusterController:
+    """Connects the Clusters of all logical clusters of a server, between `running` and its end."""
+
+    def __init__(
+        self,
+        client: Client,
+        mode: SyncerMode,
+        *,
+        resources: Sequence[str],
+        logical_clusters: Sequence[str] = (),
+        interval: float = INTERVAL,
+        heartbeat_threshold: float = THRESHOLD,
+    ) -> None:
+        """``client`` may use any logical cluster of the server.
+
+        ``resources`` are imported from each cluster: ``<plural>`` or ``<plural>.<group>``. ``logical_clusters`` get the
+        definition of Clusters; by default that of the client does. ``interval`` and ``heartbeat_threshold`` are in seconds.
+        """
+        self._client = client
+        self._mode = mode
+        self._resources = tuple(resources)
+        self._logical_clusters = tuple(logical_clusters)
+        self._interval = interval
+        self._threshold = heartbeat_threshold
+        self._heartbeats = Heartbeats(heartbeat_threshold)
+        self._removal = Removal(mode)
+        self._sessions: dict[ObjectKey, Session] = {}
+        self._informers = Informers(client.logical_cluster("*"))
+        self._queue: WorkQueue[ObjectKey] = WorkQueue(
+            "clusters", self._reconcile, workers=_WORKERS, flow=lambda key: key.cluster
+        )
+        self._upgrades: WorkQueue[ObjectKey] = WorkQueue("cluster-definitions", self._upgrade, workers=1)
+        self._clusters: Informer = self._informers.informer(CLUSTERS, indexes={PHYSICAL: physical_index})
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Install the definition of Clusters, and connect them until the end of the block."""
+        await self._install()
+        definitions = self._informers.informer(CUSTOM_RESOURCE_DEFINITIONS, metadata_only=True)
+        definitions.add_handler(self._on_definition)
+        self._clusters.add_handler(self._on_cluster)
+        try:
+            async with self._informers:
+                await self._informers.synchronized()
+                self._queue.start()
+                self._upgrades.start()
+                try:
+                    yield
+                finally:
+                    await self._queue.stop()
+                    await self._upgrades.stop()
+        finally:
+            await self._mode.close()
+            for session in self._sessions.values():
+                await session.close()
+
+    async def _install(self) -> None:
+        for client in [self._client.logical_cluster(name) for name in self._logical_clusters] or [self._client]:
+            await DEFINITIONS.install(client)
+
+    def _on_definition(self, change: Change) -> None:
+        if change.key.name == DEFINITION and change.new is not None:
+            self._upgrades.add(change.key)
+
+    async def _upgrade(self, key: ObjectKey) -> None:
+        await DEFINITIONS.upgrade(self._client.logical_cluster(key.cluster), key.name)
+
+    def _on_cluster(self, change: Change) -> None:
+        self._queue.add(change.key)
+        before, after = (set() if each is None else set(each.indexed[0]) for each in (change.old, change.new))
+        for value in before ^ after:
+            for other in self._clusters.cache.by_index(PHYSICAL, value):
+                self._queue.add(other.key)
+
+    async def _reconcile(self, key: ObjectKey) -> None:
+        cached = self._clusters.cache.get(key)
+        if cached is None:
+            await self._drop(key)
+            return
+        record = record_of(cached.decode(), key.cluster)
+        session = await self._session(record)
+        try:
+            if record.deleting:
+                await self._remove(session, record)
+            elif not record.has_finalizer:
+                await self._add_finalizer(record)
+            else:
+                await self._keep(session, record)
+        except (ConflictError, NotFoundError) as error:
+            logger.debug("%s: reconciling again: %s", key, error)
+            raise RetryError from error
+
+    async def _session(self, record: ClusterRecord) -> Session:
+        """Return the session of a Cluster; a new one if the Cluster has replaced another of its name."""
+        session = self._sessions.get(record.key)
+        if session is not None and session.uid != record.uid:
+            await self._drop(record.key)
+            session = None
+        if session is None:
+            session = self._sessions[record.key] = Session(record.key, record.uid)
+        return session
+
+    async def _drop(self, key: ObjectKey) -> None:
+        await self._mode.stop(key)
+        self._heartbeats.forget(key)
+        session = self._sessions.pop(key, None)
+        if session is not None:
+            await session.close()
+
+    async def _add_finalizer(self, record: ClusterRecord) -> None:
+        patch: list[Object] = [
+            {"op": "test", "path": "/metadata/uid", "value": record.uid},
+            {"op": "replace", "path": "/metadata/resourceVersion", "value": record.resource_version},
+            {"op": "add", "path": "/metadata/finalizers", "value": [*record.finalizers, FINALIZER]},
+        ]
+        clusters = self._upstream(record).resource(CLUSTERS)
+        await clusters.patch(record.name, patch, field_manager=FIELD_MANAGER)  # its event queues the Cluster again
+
+    async def _keep(self, session: Session, record: ClusterRecord) -> None:
+        """Check the cluster if that is due, and write the status."""
+        now = asyncio.get_running_loop().time()
+        if session.state != record.wanted or now >= session.due:
+            session.state = record.wanted
+            session.due = asyncio.get_running_loop().time() + await self._check(session, record)
+        await self._write_status(session, record)
+
+    async def _check(self, session: Session, record: ClusterRecord) -> float:
+        """Check a cluster. Returns the seconds until the next check."""
+        upstream = self._upstream(record)
+        try:
+            registration = await connecting.connect(record, session, upstream)
+            await connecting.import_resources(registration, session, self._resources)
+            await connecting.ensure_syncer(registration, session, self._mode)
+        except StepError as error:
+            logger.info("%s: %s", record.key, error)
+            now = asyncio.get_running_loop().time()
+            delay = session.failed(Failure(error.reason, str(error), 0.0), now)
+            return min(delay, self._interval)
+        session.succeeded()
+        return self._interval
+
+    async def _write_status(self, session: Session, record: ClusterRecord) -> None:
+        loop = asyncio.get_running_loop()
+        was_healthy = record.is_true(ConditionType.HEARTBEAT_HEALTHY)
+        heartbeat, again = self._heartbeats.judge(record.key, record.heartbeat, loop.time(), was_healthy=was_healthy)
+        ready = readiness(
+            session.failure,
+            session.syncer,
+            heartbeat,
+            was_ready=record.is_true(ConditionType.READY),
+            threshold=self._threshold,
+        )
+        conditions = [ready, heartbeat]
+        if session.imported is not None:
+            conditions.append(session.imported)
+        uid = session.facts.uid if session.facts is not None else record.physical_uid
+        if uid:
+            conditions.append(unique_condition(self._same_cluster(record, uid), uid))
+        await self._apply_status(record, status_of(record, session.facts, conditions))
+        self._queue.add_later(record.key, max(min(again, session.due - loop.time()), 0.0) + 0.01)
+
+    def _same_cluster(self, record: ClusterRecord, uid: str) -> list[str]:
+        """Return the names of the other Clusters of a logical cluster that are the same Kubernetes cluster."""
+        found = self._clusters.cache.by_index(PHYSICAL, f"{record.key.cluster}/{uid}")
+        return [each.key.name for each in found if each.key != record.key]
+
+    async def _apply_status(self, record: ClusterRecord, status: dict[str, object]) -> None:
+        if is_current(record, status):
+            return
+        body = {"metadata": {"name": record.name, "uid": record.uid}, "status": status}
+        body |= {"apiVersion": CLUSTERS.api_version, "kind": CLUSTERS.kind}
+        clusters = self._upstream(record).resource(CLUSTERS)
+        await clusters.apply(body, field_manager=FIELD_MANAGER, force=True, subresource="status")
+
+    async def _remove(self, session: Session, record: ClusterRecord) -> None:
+        """Remove the syncer and what was synced, then the finalizer."""
+        if not record.has_finalizer:
+            return
+        loop, upstream = asyncio.get_running_loop(), self._upstream(record)
+        if session.state == record.wanted and loop.time() < session.due:
+            self._queue.add_later(record.key, session.due - loop.time())
+            return
+        session.state = record.wanted
+        try:
+            progress = await self._removal.remove(session, record, upstream)
+        except StepError as error:
+            delay = session.failed(Failure(error.reason, str(error), 0.0), loop.time())
+            message = f"{error}; to forget the cluster and what runs there: kcp cluster remove {record.name} --force"
+            ready = Condition(ConditionType.READY, False, error.reason, message)
+        else:
+            if progress is None:
+                return
+            session.succeeded()
+            delay, ready = 1.0, Condition(ConditionType.READY, False, Reason.REMOVING, progress)
+        session.due = loop.time() + delay
+        await self._apply_status(record, status_of(record, session.facts, [ready]))
+        self._queue.add_later(record.key, delay)
+
+    def _upstream(self, record: ClusterRecord) -> Client:
+        return self._client.logical_cluster(record.key.cluster)

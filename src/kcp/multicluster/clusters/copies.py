@@ -1,0 +1,122 @@
+"""The copies that a syncer has made in a Kubernetes cluster, when its Cluster is deleted: which they are, and their deletion.
+
+A copy is deleted if it has the mark of the Cluster and a locator with the UIDs of the Cluster and its logical cluster; that the
+Cluster is being deleted was read from kcp. What lacks one of these is not touched, nor is a namespace with such objects.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Collection, Iterable
+from typing import Final, NamedTuple
+
+from kcp.client import ALL_NAMESPACES, APIResource, Client, MethodNotAllowedError, NotFoundError
+from kcp.client.objects import Object
+from kcp.multicluster.clusters.api import NAMESPACES
+from kcp.multicluster.placement import MARK_LABEL, locator_of
+from kcp.schema.raw_schemas import Raw, schema, text
+
+_NEEDED: Final = frozenset({"list", "delete"})
+_OF_EVERY_NAMESPACE: Final = frozenset({("configmaps", "kube-root-ca.crt"), ("serviceaccounts", "default")})
+"""The objects that Kubernetes puts into each namespace."""
+_RECORDS: Final = frozenset({"events", "leases", "endpoints", "endpointslices"})
+"""Resources that Kubernetes itself writes about the other objects of a namespace."""
+
+logger = logging.getLogger(__name__)
+
+
+class Owner(NamedTuple):
+    """The UIDs of a Cluster and of its logical cluster."""
+
+    cluster_uid: str
+    logical_cluster_uid: str
+
+    def owns(self, found: Object) -> bool:
+        """Whether the locator of a marked object names the Cluster."""
+        locator = locator_of(found)
+        return locator is not None and locator[1:4:2] == (self.logical_cluster_uid, self.cluster_uid)
+
+
+class UnreadGroupError(Exception):
+    """The cluster does not serve a group that may have copies: they cannot be found."""
+
+
+async def delete_copies(client: Client, owner: Owner, groups: Collection[str]) -> int:
+    """Delete the copies, then their namespaces. Returns how many of both are left, waiting for finalizers.
+
+    ``groups`` are the API groups of which there may be copies. Raises StatusError, ClientError, UnreadGroupError.
+    """
+    found = await client.discovery.refresh()
+    unread = sorted(version.group for version in found.failed if version.group in groups)
+    if unread:
+        raise UnreadGroupError(f"the cluster does not serve the API groups {', '.join(unread)} at the moment")
+    namespaced = [each for each in found.preferred() if each.namespaced and each.verbs >= _NEEDED]
+    left = 0
+    for resource in namespaced:
+        copies = await _copies(client, resource, owner)
+        left += len(copies)
+        for copy in copies:
+            await _delete(client, resource, copy)
+    if left:
+        return left
+    return await _delete_namespaces(client, owner, namespaced)
+
+
+async def _copies(client: Client, resource: APIResource, owner: Owner) -> list[Object]:
+    try:
+        listed = await client.resource(resource, ALL_NAMESPACES).list_all(
+            label_selector={MARK_LABEL: owner.cluster_uid}, metadata_only=True
+        )
+    except (NotFoundError, MethodNotAllowedError):
+        return []  # the type has just gone, and its objects with it
+    return [each for each in listed.items if owner.owns(each)]
+
+
+async def _delete(client: Client, resource: APIResource, copy: Object) -> None:
+    meta: Raw = copy["metadata"]
+    if "deletionTimestamp" in meta:
+        return
+    try:
+        await client.resource(resource, text(meta, "namespace")).delete(
+            text(meta, "name"), uid=text(meta, "uid"), propagation_policy="Background"
+        )
+    except NotFoundError:
+        return
+
+
+async def _delete_namespaces(client: Client, owner: Owner, namespaced: Iterable[APIResource]) -> int:
+    left, resources = 0, list(namespaced)
+    for namespace in await _copies(client, NAMESPACES, owner):
+        name = text(namespace["metadata"], "name")
+        if "deletionTimestamp" in namespace["metadata"]:
+            left += 1
+            continue
+        foreign, dependent = await _others(client, name, resources)
+        if foreign:
+            logger.warning("the namespace %s is kept: kcp has not created %s in it", name, ", ".join(sorted(foreign)))
+            continue
+        left += 1
+        if not dependent:
+            await _delete(client, NAMESPACES, namespace)
+    return left
+
+
+async def _others(client: Client, namespace: str, resources: Iterable[APIResource]) -> tuple[set[str], bool]:
+    """Return the objects of a namespace that belong to nobody, and whether some wait for the deletion of their owners."""
+    foreign, dependent = set(), False
+    for resource in resources:
+        if resource.plural in _RECORDS:
+            continue
+        try:
+            listed = await client.resource(resource, namespace).list_all(metadata_only=True)
+        except (NotFoundError, MethodNotAllowedError):
+            continue
+        for each in listed.items:
+            meta: Raw = schema(each, "metadata") or {}
+            if (resource.plural, text(meta, "name")) in _OF_EVERY_NAMESPACE:
+                continue
+            if meta.get("ownerReferences"):
+                dependent = True
+            else:
+                foreign.add(f"{resource.plural}/{text(meta, 'name')}")
+    return foreign, dependent

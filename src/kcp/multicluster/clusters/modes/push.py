@@ -1,0 +1,99 @@
+"""Syncers in the process of the cluster controller."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Coroutine
+from typing import Any, Final, NamedTuple
+
+from kcp.client import Client, ClientError, ObjectKey, StatusError
+from kcp.multicluster.clusters.kubeconfigs import syncing
+from kcp.multicluster.clusters.modes.contract import Registration
+from kcp.multicluster.clusters.readiness import SyncerState
+from kcp.multicluster.syncer import IdentityError
+
+RunSyncer = Callable[[Registration, Client], Coroutine[Any, Any, None]]
+"""Runs the syncer of a Cluster until it is cancelled, with a client of the Kubernetes cluster that has no limit on its rate."""
+
+_FIRST_DELAY: Final = 1.0
+_LAST_DELAY: Final = 60.0
+_INSTALLING: Final = 60.0
+"""Seconds for which a syncer may run without a heartbeat."""
+
+logger = logging.getLogger(__name__)
+
+
+class _Identity(NamedTuple):
+    """What a running syncer depends on: when it changes, another one is started."""
+
+    uid: str
+    digest: str
+
+
+class _Running:
+    """A syncer that runs, again after each failure."""
+
+    def __init__(self, registration: Registration, run: RunSyncer) -> None:
+        self.identity = _Identity(registration.uid, registration.digest)
+        self.problem = ""
+        self.started = asyncio.get_running_loop().time()
+        self._registration = registration
+        self._run = run
+        self.task = asyncio.create_task(self._repeat(), name=f"syncer of {registration.key}")
+
+    async def _repeat(self) -> None:
+        loop, delay, key = asyncio.get_running_loop(), _FIRST_DELAY, self._registration.key
+        while True:
+            started = loop.time()
+            try:
+                async with Client(syncing(self._registration.configuration)) as downstream:
+                    await self._run(self._registration, downstream)
+                self.problem = "the syncer has ended"
+            except (ClientError, StatusError, IdentityError) as error:
+                message = self._registration.secrets.described(error)
+                self.problem = f"the syncer has ended: {message}"
+                logger.warning("%s: the syncer has ended, and begins again in %.0f s: %s", key, delay, message)
+            except Exception as error:
+                self.problem = f"the syncer has ended with an unexpected error ({type(error).__name__})"
+                logger.exception("%s: the syncer has ended, and begins again in %.0f s", key, delay)
+            if loop.time() - started > _LAST_DELAY:
+                delay = _FIRST_DELAY
+            await asyncio.sleep(delay)
+            delay = min(2 * delay, _LAST_DELAY)
+            self.problem = ""
+
+    async def stop(self) -> None:
+        self.task.cancel()
+        await asyncio.gather(self.task, return_exceptions=True)
+
+
+class PushedSyncers:
+    """Runs a task for each Cluster."""
+
+    def __init__(self, run: RunSyncer) -> None:
+        self._run = run
+        self._running: dict[ObjectKey, _Running] = {}
+
+    async def ensure(self, registration: Registration) -> SyncerState:
+        running = self._running.get(registration.key)
+        if running is not None and running.identity != _Identity(registration.uid, registration.digest):
+            await self.stop(registration.key)
+            running = None
+        if running is None:
+            running = self._running[registration.key] = _Running(registration, self._run)
+        age = asyncio.get_running_loop().time() - running.started
+        return SyncerState(running.problem, installing=age < _INSTALLING)
+
+    async def uninstall(self, registration: Registration) -> bool:
+        await self.stop(registration.key)
+        return True
+
+    async def stop(self, key: ObjectKey) -> None:
+        running = self._running.pop(key, None)
+        if running is not None:
+            await running.stop()
+
+    async def close(self) -> None:
+        for key in list(self._running):
+            await self.stop(key)

@@ -1,0 +1,199 @@
+"""The splitter: splits Deployments, StatefulSets, ReplicaSets and Jobs over the clusters of their logical cluster.
+
+A key of its queue is a root: an object that is not assigned to a cluster. A reconciliation reads the root, its leaves and the
+clusters from caches, plans with pure functions, writes the leaves conditionally on the state that it has read, and sums up
+their statuses. After a conflict the root is reconciled again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any, Final
+
+from kcp.client import (
+    AlreadyExistsError,
+    Client,
+    ConflictError,
+    NotFoundError,
+    ObjectKey,
+    ResourceClient,
+    RetryError,
+    WorkQueue,
+)
+from kcp.multicluster.deployment_statuses import seconds_to_deadline
+from kcp.multicluster.placement import CLUSTER_LABEL, CLUSTERS, cluster_of
+from kcp.multicluster.splitter import placing
+from kcp.multicluster.splitter.caches import Caches, RootKey
+from kcp.multicluster.splitter.clusters import cluster_of as use_of_cluster
+from kcp.multicluster.splitter.kinds import DEPLOYMENT, SPLIT
+from kcp.multicluster.splitter.leaves import controllers
+from kcp.multicluster.splitter.planning import Plan, Root, plan, situation
+from kcp.multicluster.splitter.policies import InvalidPolicyError, Policy, policy_of
+from kcp.multicluster.splitter.statuses import Situation, summed_status
+from kcp.multicluster.workloads import merge_patch
+
+Object = dict[str, Any]
+
+FIELD_MANAGER: Final = "deployment-splitter"
+_KINDS: Final = {kind.resource: kind for kind in SPLIT}
+_WORKERS: Final = 8
+
+logger = logging.getLogger(__name__)
+
+
+class SplitterController:
+    """Splits the objects of all logical clusters of a server, between `running` and its end."""
+
+    def __init__(self, client: Client, *, policy: Policy | None = None) -> None:
+        """``client`` may use any logical cluster of the server. ``policy`` is that of objects without annotations."""
+        self._client = client
+        self._policy = policy or Policy()
+        self._queue: WorkQueue[RootKey] = WorkQueue(
+            "splitter", self._reconcile, workers=_WORKERS, flow=lambda root: root.key.cluster
+        )
+        self._clusters: WorkQueue[ObjectKey] = WorkQueue("splitter-clusters", self._update_cluster, workers=1)
+        self._caches = Caches(client, self._queue.add, self._clusters.add)
+
+    async def run(self) -> None:
+        """Split until cancelled."""
+        async with self.running():
+            await asyncio.get_running_loop().create_future()  # until cancelled
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Split until the end of the block."""
+        async with self._caches.informers:
+            await self._caches.start()
+            self._clusters.start()
+            self._queue.start()
+            try:
+                yield
+            finally:
+                await self._queue.stop()
+                await self._clusters.stop()
+
+    async def _update_cluster(self, key: ObjectKey) -> None:
+        """Read what a Cluster may be used for. If that has changed, reconcile the objects of its logical cluster."""
+        known, cached = self._caches.clusters.setdefault(key.cluster, {}), self._caches.cluster(key)
+        before = known.get(key.name)
+        if cached is None:
+            known.pop(key.name, None)
+        else:
+            known[key.name], seconds = use_of_cluster(cached.decode())
+            if seconds is not None:
+                self._clusters.add_later(key, seconds)
+        if known.get(key.name) != before:
+            for root in self._caches.roots_of(key.cluster):
+                self._queue.add(root)
+
+    async def _reconcile(self, key: RootKey) -> None:
+        cached = self._caches.object(key)
+        if cached is None:
+            self._caches.forget(key)
+            return
+        if not self._caches.complete or len(self._clusters) or not self._caches.is_current(key):
+            raise RetryError
+        root = cached.decode()
+        if "deletionTimestamp" in root["metadata"] or list(controllers(root)):
+            return  # what deletes it also deletes its leaves; and what another controller makes is part of something else
+        try:
+            await self._split(key, root)
+        except (ConflictError, AlreadyExistsError, NotFoundError) as error:
+            self._caches.forget(key)
+            logger.debug("%s: reconciling again: %s", key, error)
+            raise RetryError from error
+
+    async def _split(self, key: RootKey, found: Object) -> None:
+        clusters = self._caches.clusters.get(key.key.cluster, {})
+        verbs = self._verbs(key)
+        try:
+            policy = policy_of(found["metadata"].get("annotations") or {}, self._policy)
+        except InvalidPolicyError as error:
+            logger.warning("%s is not split: %s", key, error)
+            await self._report_invalid(verbs, key, found, str(error))
+            return
+        kind = _KINDS.get(key.resource)
+        if kind is None:
+            await placing.place(verbs, found, clusters, policy, str(key.key))
+            return
+        leaves = self._caches.leaves(key, found["metadata"]["uid"])
+        if cluster_of(found):
+            await self._write(verbs, key, Plan([], [], leaves))  # its user has assigned it to one cluster
+            return
+        root = Root(kind, found, leaves, clusters, policy, str(key.key))
+        planned = plan(root)
+        await self._check_absence(key, root, planned)
+        planned, taken = self._without_taken(key, planned)
+        await self._write(verbs, key, planned)
+        await self._report(verbs, key, root, situation(root, self._merged(leaves, planned), taken))
+
+    def _verbs(self, key: RootKey) -> ResourceClient:
+        return self._client.logical_cluster(key.key.cluster).resource(key.resource, key.key.namespace)
+
+    async def _check_absence(self, key: RootKey, root: Root, planned: Plan) -> None:
+        """Ask the server whether a Cluster is gone before the leaf on it is deleted: a cache may be incomplete."""
+        clusters = self._client.logical_cluster(key.key.cluster).resource(CLUSTERS)
+        for each in planned.deletes:
+            name = each["metadata"]["labels"].get(CLUSTER_LABEL, "")
+            if name and name not in root.clusters:
+                try:
+                    await clusters.get(name)
+                except NotFoundError:
+                    continue
+                raise RetryError
+
+    def _without_taken(self, key: RootKey, planned: Plan) -> tuple[Plan, list[str]]:
+        """Return a plan without leaves whose names other objects have, and those names."""
+        names = {each["metadata"]["name"] for each in planned.creates}
+        taken = [
+            name
+            for name in names
+            if self._caches.object(RootKey(key.resource, key.key._replace(name=name))) is not None
+        ]
+        creates = [each for each in planned.creates if each["metadata"]["name"] not in taken]
+        return planned._replace(creates=creates), taken
+
+    async def _write(self, verbs: ResourceClient, key: RootKey, planned: Plan) -> None:
+        """Write leaves. The objects of the plan become those that the server has stored."""
+        for changed, write in ((planned.creates, verbs.create), (planned.updates, verbs.replace)):
+            for position, each in enumerate(changed):
+                stored = changed[position] = await write(each, field_manager=FIELD_MANAGER)
+                meta = stored["metadata"]
+                self._caches.note(key, key.key._replace(name=meta["name"]), meta["resourceVersion"])
+        for each in planned.deletes:
+            meta = each["metadata"]
+            try:
+                await verbs.delete(meta["name"], uid=meta["uid"], propagation_policy="Background")
+            except NotFoundError:
+                continue
+            self._caches.note(key, key.key._replace(name=meta["name"]), "")
+
+    @staticmethod
+    def _merged(leaves: list[Object], planned: Plan) -> list[Object]:
+        """Return the leaves as they are after the writes of a plan."""
+        stored = {each["metadata"]["name"]: each for each in (*leaves, *planned.creates, *planned.updates)}
+        for each in planned.deletes:
+            stored.pop(each["metadata"]["name"], None)
+        return list(stored.values())
+
+    async def _report(self, verbs: ResourceClient, key: RootKey, root: Root, found: Situation) -> None:
+        await self._write_status(verbs, root.object, summed_status(root.kind, root.object, found))
+        if root.kind is DEPLOYMENT and 0 < (remaining := seconds_to_deadline(root.object)) < float("inf"):
+            self._queue.add_later(key, remaining)
+
+    async def _report_invalid(self, verbs: ResourceClient, key: RootKey, root: Object, message: str) -> None:
+        if kind := _KINDS.get(key.resource):
+            leaves = self._caches.leaves(key, root["metadata"]["uid"])
+            invalid = Root(kind, root, leaves, self._caches.clusters.get(key.key.cluster, {}), self._policy, "")
+            found = situation(invalid, leaves, ())._replace(trouble=("InvalidSplit", message))
+            await self._write_status(verbs, root, summed_status(kind, root, found))
+
+    @staticmethod
+    async def _write_status(verbs: ResourceClient, root: Object, status: Object) -> None:
+        if patch := merge_patch(root.get("status") or {}, status):
+            meta = root["metadata"]
+            body = {"metadata": {"resourceVersion": meta["resourceVersion"]}, "status": patch}
+            await verbs.patch(meta["name"], body, subresource="status", field_manager=FIELD_MANAGER)

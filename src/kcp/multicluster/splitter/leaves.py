@@ -1,0 +1,168 @@
+"""Leaves: the parts of a root object, one for each cluster that has copies of it. What they are like, and what they report."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any, Final, NamedTuple
+
+from kcp.logical_clusters import ANNOTATION
+from kcp.multicluster.placement import (
+    CLUSTER_LABEL,
+    GROUP,
+    OWNED_BY_LABEL,
+    SYNC_ERROR_ANNOTATION,
+    label_value,
+    leaf_name,
+)
+from kcp.multicluster.splitter.kinds import SplitKind
+from kcp.multicluster.workloads import copies, count
+
+Object = dict[str, Any]
+
+_NOT_COPIED: Final = (
+    ANNOTATION,
+    "kubectl.kubernetes.io/last-applied-configuration",
+    "deployment.kubernetes.io/revision",
+)
+
+
+class Leaf(NamedTuple):
+    """The state of a leaf: its copies by its spec, and what its cluster reports of them.
+
+    ``observed``: whether the report is of its present spec; ``template``: whether it has the template of the root.
+    """
+
+    cluster: str
+    wanted: int
+    available: int
+    updated: int
+    present: int
+    observed: bool
+    template: bool
+    deleting: bool
+    object: Object
+
+    @property
+    def complete(self) -> bool:
+        """Whether all copies have the template of the root and are available."""
+        return self.observed and self.template and self.updated == self.present == self.wanted <= self.available
+
+    @property
+    def unavailable(self) -> int:
+        """How many copies are not available."""
+        return max(0, self.wanted - self.available)
+
+
+def wanted_copies(kind: SplitKind, root: Object) -> int:
+    """Return the number of copies that a root wants."""
+    return copies(root["spec"], kind.copies)
+
+
+def leaf_of(kind: SplitKind, root: Object, found: Object) -> Leaf:
+    """Return the state of a leaf."""
+    meta, spec, status = found["metadata"], found["spec"], found.get("status") or {}
+    wanted, present = wanted_copies(kind, found), count(status, "replicas")
+    return Leaf(
+        cluster=(meta.get("labels") or {}).get(CLUSTER_LABEL, ""),
+        wanted=wanted,
+        available=min(wanted, count(status, kind.available)),
+        updated=count(status, kind.updated) if kind.updated else present,
+        present=present,
+        observed=count(status, "observedGeneration") >= int(meta.get("generation", 1)),
+        template=not kind.updated or spec.get("template") == root["spec"].get("template"),
+        deleting="deletionTimestamp" in meta,
+        object=found,
+    )
+
+
+def new_leaf(
+    kind: SplitKind, root: Object, cluster: str, numbers: Mapping[str, int], strategy: Object | None
+) -> Object:
+    """Return the leaf of a root for a cluster. ``numbers`` are the fields of the spec that are split."""
+    meta = root["metadata"]
+    return {
+        "apiVersion": kind.resource.api_version,
+        "kind": kind.resource.kind,
+        "metadata": {
+            "name": leaf_name(meta["name"], cluster, kind.name_limit),
+            "namespace": meta["namespace"],
+            "labels": _labels(meta, cluster),
+            "annotations": _annotations(meta),
+            "ownerReferences": [_reference(kind, root)],
+        },
+        "spec": {**root["spec"], **numbers, **({kind.strategy: strategy} if strategy is not None else {})},
+    }
+
+
+def changed_leaf(
+    kind: SplitKind, root: Object, leaf: Leaf, numbers: Mapping[str, int], strategy: Object | None, *, template: bool
+) -> Object | None:
+    """Return a leaf as it has to be, None if it is so. Without ``template`` it keeps its template, and always its strategy."""
+    found = leaf.object
+    meta, spec = found["metadata"], found["spec"]
+    wanted = {**root["spec"], **numbers}
+    if kind.strategy and strategy is None:
+        strategy = spec.get(kind.strategy)
+    if kind.strategy and strategy is not None:
+        wanted[kind.strategy] = strategy
+    if not template:
+        wanted["template"] = spec["template"]
+    labels = {**_labels(root["metadata"], leaf.cluster), **_of_controllers(meta, "labels")}
+    annotations = {**_annotations(root["metadata"]), **_of_controllers(meta, "annotations")}
+    current = {name: value for name, value in (meta.get("annotations") or {}).items() if name != ANNOTATION}
+    if spec == wanted and (meta.get("labels") or {}) == labels and current == annotations:
+        return None
+    return {**found, "metadata": {**meta, "labels": labels, "annotations": annotations}, "spec": wanted}
+
+
+def _labels(meta: Object, cluster: str) -> dict[str, str]:
+    owned_by = label_value(meta["name"])
+    copied = {name: value for name, value in (meta.get("labels") or {}).items() if not _is_of_controllers(name)}
+    return {**copied, CLUSTER_LABEL: cluster, OWNED_BY_LABEL: owned_by}
+
+
+def _annotations(meta: Object) -> dict[str, str]:
+    return {
+        name: value
+        for name, value in (meta.get("annotations") or {}).items()
+        if name not in _NOT_COPIED and not _is_of_controllers(name)
+    }
+
+
+def _of_controllers(meta: Object, field: str) -> dict[str, str]:
+    return {name: value for name, value in (meta.get(field) or {}).items() if _is_of_controllers(name)}
+
+
+def _is_of_controllers(name: str) -> bool:
+    """Return whether a label or annotation is the syncer's or the splitter's."""
+    domain = name.partition("/")[0]
+    return domain == GROUP or domain.endswith(f".{GROUP}")
+
+
+def _reference(kind: SplitKind, root: Object) -> Object:
+    return {
+        "apiVersion": kind.resource.api_version,
+        "kind": kind.resource.kind,
+        "name": root["metadata"]["name"],
+        "uid": root["metadata"]["uid"],
+        "controller": True,
+        "blockOwnerDeletion": True,
+    }
+
+
+def controllers(object_: Object) -> Iterable[str]:
+    """Return the UID of the controller of an object, for an index."""
+    return [each["uid"] for each in object_["metadata"].get("ownerReferences") or () if each.get("controller")]
+
+
+def controller_name(object_: Object, kind: str) -> str:
+    """Return the name of the controller of an object, if it is of a kind; else nothing."""
+    for each in object_["metadata"].get("ownerReferences") or ():
+        if each.get("controller") and each.get("kind") == kind:
+            return str(each.get("name", ""))
+    return ""
+
+
+def sync_error(leaf: Leaf) -> str:
+    """Return why the cluster of a leaf does not have its present state; empty if it has."""
+    return str((leaf.object["metadata"].get("annotations") or {}).get(SYNC_ERROR_ANNOTATION, ""))

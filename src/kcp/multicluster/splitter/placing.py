@@ -1,0 +1,44 @@
+"""Objects that are placed whole: the splitter chooses a cluster, and another one when that is lost or drained."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from kcp.client import ResourceClient
+from kcp.multicluster.placement import CLUSTER_LABEL, GROUP, cluster_of
+from kcp.multicluster.splitter.allocation import Share, allocate
+from kcp.multicluster.splitter.clusters import Cluster, Use
+from kcp.multicluster.splitter.policies import Policy
+
+Object = dict[str, Any]
+
+PLACED_ANNOTATION: Final = f"{GROUP}/placed"
+"""The annotation of an object whose cluster the splitter has chosen: the name of that. One that a user has chosen stays."""
+
+
+def chosen_cluster(object_: Object, clusters: Mapping[str, Cluster], policy: Policy, seed: str) -> str:
+    """Return the name of the cluster for an object; empty if there is none."""
+    current, placed = cluster_of(object_), (object_["metadata"].get("annotations") or {}).get(PLACED_ANNOTATION)
+    if current and current != placed:
+        return current  # a user's choice
+    known = clusters.get(current)
+    if known is not None and known.use < Use.DRAINED and policy.uses(known):
+        return current
+    shares = [
+        Share(name, policy.weight(each))
+        for name, each in sorted(clusters.items())
+        if each.use is Use.OPEN and policy.uses(each)
+    ]
+    found = allocate(1, shares, seed)
+    return next((name for name, number in found.items() if number), current)
+
+
+async def place(
+    verbs: ResourceClient, object_: Object, clusters: Mapping[str, Cluster], policy: Policy, seed: str
+) -> None:
+    """Assign an object to its cluster. Raises StatusError, TransportError."""
+    chosen, meta = chosen_cluster(object_, clusters, policy, seed), object_["metadata"]
+    if chosen != cluster_of(object_):
+        marks = {"labels": {CLUSTER_LABEL: chosen}, "annotations": {PLACED_ANNOTATION: chosen}}
+        await verbs.patch(meta["name"], {"metadata": {"resourceVersion": meta["resourceVersion"], **marks}})

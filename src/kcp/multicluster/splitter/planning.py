@@ -1,0 +1,186 @@
+"""What has to be done for a root now: leaves to create, change and delete. Pure functions over its state and its clusters."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any, Final, NamedTuple
+
+from kcp.multicluster.splitter.allocation import UNBOUNDED, Share, allocate
+from kcp.multicluster.splitter.clusters import Cluster, Use
+from kcp.multicluster.splitter.kinds import DEPLOYMENT, STATEFUL_SET, SplitKind
+from kcp.multicluster.splitter.leaves import Leaf, changed_leaf, leaf_of, new_leaf, wanted_copies
+from kcp.multicluster.splitter.moves import Held, next_copies
+from kcp.multicluster.splitter.policies import Policy
+from kcp.multicluster.splitter.rollouts import (
+    Limits,
+    deployment_limits,
+    next_rollouts,
+    stateful_set_limits,
+    with_limits,
+)
+from kcp.multicluster.splitter.statuses import Situation
+from kcp.multicluster.workloads import copies
+
+Object = dict[str, Any]
+
+_LIMITS: Final = {DEPLOYMENT: deployment_limits, STATEFUL_SET: stateful_set_limits}
+_NO_CLUSTERS: Final = "NoRegisteredClusters"
+_NONE_READY: Final = "NoReadyClusters"
+_NAMED: Final = 10
+"""Clusters that a message names."""
+
+
+class Root(NamedTuple):
+    """A root, its leaves, and the clusters of its logical cluster. ``seed`` differs between roots."""
+
+    kind: SplitKind
+    object: Object
+    leaves: Sequence[Object]
+    clusters: Mapping[str, Cluster]
+    policy: Policy
+    seed: str
+
+    @property
+    def wanted(self) -> int:
+        """The number of copies that it wants."""
+        return wanted_copies(self.kind, self.object)
+
+    def use(self, cluster: str) -> Use:
+        """Return what a cluster may be used for."""
+        found = self.clusters.get(cluster)
+        if found is None:
+            return Use.LEAVING
+        if found.use in (Use.OPEN, Use.CORDONED) and not self.policy.uses(found):
+            return Use.DRAINED
+        return found.use
+
+
+class Plan(NamedTuple):
+    """The leaves to write."""
+
+    creates: list[Object]
+    updates: list[Object]
+    deletes: list[Object]
+
+
+def plan(root: Root) -> Plan:
+    """Return what to write for a root."""
+    found = [leaf_of(root.kind, root.object, each) for each in root.leaves]
+    leaves: dict[str, Leaf] = {}
+    superfluous, blocked = [], set()
+    for leaf in found:
+        if leaf.deleting:
+            blocked.add(leaf.cluster)
+        elif leaf.cluster in leaves:
+            superfluous.append(leaf.object)
+        else:
+            leaves[leaf.cluster] = leaf
+    numbers = next_numbers(root, leaves)
+    templates = _templates(root, [leaf for leaf in leaves.values() if leaf.cluster in numbers])
+    creates = [
+        new_leaf(root.kind, root.object, cluster, fields, None)
+        for cluster, fields in numbers.items()
+        if cluster not in leaves and cluster not in blocked
+    ]
+    updates = []
+    for cluster, leaf in leaves.items():
+        if cluster not in numbers:
+            superfluous.append(leaf.object)
+        elif changed := _changed(root, leaf, numbers[cluster], templates):
+            updates.append(changed)
+    return Plan(creates, updates, superfluous)
+
+
+def targets(root: Root, held: Mapping[str, int]) -> dict[str, int]:
+    """Return how many copies each cluster should have in the end. ``held`` are those that it has.
+
+    Clusters that take copies come first. If there are none, copies stay where they are.
+    """
+    remaining, found = root.wanted, {}
+    uses = {name: root.use(name) for name in root.clusters}
+    for tier in ((Use.OPEN, Use.CORDONED), (Use.DRAINED,), (Use.LOST,)):
+        names = [name for name, use in uses.items() if use in tier]
+        allocated = allocate(remaining, [_share(root, name, uses[name], held) for name in sorted(names)], root.seed)
+        found.update(allocated)
+        remaining -= sum(allocated.values())
+    return found
+
+
+def _share(root: Root, name: str, use: Use, held: Mapping[str, int]) -> Share:
+    has, weight = held.get(name, 0), root.policy.weight(root.clusters[name])
+    if root.kind.fixed and name in held:
+        return Share(name, max(1, weight), has, has)
+    if use is Use.OPEN:
+        return Share(name, weight, root.policy.minimum, UNBOUNDED)
+    return Share(name, max(1, weight), 0, has)
+
+
+def next_numbers(root: Root, leaves: Mapping[str, Leaf]) -> dict[str, dict[str, int]]:
+    """Return the split fields of the spec of each leaf that there should be now, by cluster."""
+    kind = root.kind
+    held = {name: leaf.wanted for name, leaf in leaves.items()}
+    wanted = targets(root, held)
+    now = next_copies(
+        root.wanted, wanted, [Held(name, root.use(name), leaf.wanted, leaf.available) for name, leaf in leaves.items()]
+    )
+    if kind.fixed:
+        now = {name: held.get(name, number) for name, number in now.items()}
+    if not kind.also:
+        return {name: {kind.copies: number} for name, number in now.items()}
+    also = copies(root.object["spec"], kind.also)
+    beside = allocate(also, [Share(name, number, maximum=number) for name, number in now.items()], root.seed)
+    least = min(1, also)
+    return {name: {kind.copies: number, kind.also: max(least, beside[name])} for name, number in now.items()}
+
+
+def _templates(root: Root, leaves: Sequence[Leaf]) -> dict[str, Limits | None]:
+    """Return the clusters whose leaves may get the template of the root now, and the limits of their rollout (None: its own)."""
+    spec, limits_of = root.object["spec"], _LIMITS.get(root.kind)
+    if limits_of is None:
+        return dict.fromkeys((leaf.cluster for leaf in leaves), None)
+    if spec.get("paused"):
+        return {}
+    live = [leaf for leaf in leaves if root.use(leaf.cluster) < Use.LOST]
+    limits = limits_of(spec.get(root.kind.strategy) or {}, root.wanted)
+    if limits is None:
+        return dict.fromkeys((leaf.cluster for leaf in live), None)
+    used = {}
+    for leaf in live:
+        own = limits_of(leaf.object["spec"].get(root.kind.strategy) or {}, leaf.wanted)
+        used[leaf.cluster] = own if own is not None else Limits(leaf.wanted, 0)
+    return dict(next_rollouts(limits, live, used, root.seed))
+
+
+def _changed(
+    root: Root, leaf: Leaf, numbers: Mapping[str, int], templates: Mapping[str, Limits | None]
+) -> Object | None:
+    kind, strategy, limits = root.kind, None, templates.get(leaf.cluster)
+    if not leaf.template and leaf.cluster in templates and kind.strategy:
+        strategy = root.object["spec"].get(kind.strategy) or {}
+        if limits is not None and (kind is DEPLOYMENT or limits.unavailable > 1):
+            strategy = with_limits(strategy, limits, surges=kind is DEPLOYMENT)
+    template = leaf.template or leaf.cluster in templates
+    return changed_leaf(kind, root.object, leaf, numbers, strategy, template=template)
+
+
+def situation(root: Root, leaves: Sequence[Object], taken: Collection[str]) -> Situation:
+    """Return what the status of a root is computed from, with its leaves as they are now.
+
+    ``taken`` are the names of leaves that other objects have.
+    """
+    found = [leaf_of(root.kind, root.object, each) for each in leaves]
+    counted = [leaf for leaf in found if not leaf.deleting and root.use(leaf.cluster) < Use.LOST]
+    problems = [f'the name "{name}" is taken by an object that is no part of this one' for name in sorted(taken)]
+    return Situation(sorted(counted, key=lambda leaf: leaf.cluster), problems, _trouble(root, counted))
+
+
+def _trouble(root: Root, counted: Sequence[Leaf]) -> tuple[str, str] | None:
+    if not root.clusters:
+        return _NO_CLUSTERS, f"kcp has no clusters registered to receive {root.kind.resource.kind}s"
+    missing = root.wanted - sum(leaf.wanted for leaf in counted)
+    uses = {name: root.use(name) for name in root.clusters}
+    if missing <= 0 or any(use is Use.OPEN for use in uses.values()):
+        return None
+    reasons = [f"{name} {root.clusters[name].reason or 'is not selected'}" for name in sorted(uses)]
+    more = f" and {len(reasons) - _NAMED} more" if len(reasons) > _NAMED else ""
+    return _NONE_READY, f"{missing} of {root.wanted} copies have no cluster: {', '.join(reasons[:_NAMED])}{more}"

@@ -1,0 +1,104 @@
+"""Following the events of a cluster: those about copies are written upstream. Only events that wait to be written are kept."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from kcp.client import ALL_NAMESPACES, Client, RetryError, WatchEvent, WorkQueue
+from kcp.client.objects import DELETED, Object
+from kcp.client.reflectors import Reflector
+from kcp.multicluster.placement import CLUSTER_LABEL, locator_of
+from kcp.multicluster.syncer.events import EVENTS, EventWriter, Subject
+from kcp.multicluster.syncer.ownership import metadata_of
+from kcp.multicluster.syncer.reconciling import Shared
+from kcp.multicluster.syncer.sources import view_of
+
+_WAITING: Final = 5000
+"""Events that wait to be written; further ones are dropped until there is room."""
+_ATTEMPTS: Final = 6
+"""Attempts to find the copy that an event is about, which may be newer than the cache of copies."""
+
+
+class EventFollower:
+    """Writes the events of copies upstream, from `start` to `stop`."""
+
+    def __init__(self, shared: Shared, upstream: Client, downstream: Client) -> None:
+        self._shared = shared
+        self._waiting: dict[str, tuple[Object, int]] = {}
+        """Events and the number of attempts, by UID."""
+        self._queue: WorkQueue[str] = WorkQueue("syncer-events", self._write, workers=2)
+        self._reflector = Reflector(downstream.resource(EVENTS, ALL_NAMESPACES), self)
+        self._written = view_of(
+            upstream,
+            EVENTS,
+            lambda *_: None,
+            label_selector={CLUSTER_LABEL: shared.identity.cluster},
+            metadata_only=True,
+        )
+        self._writer = EventWriter(upstream, shared.identity.cluster, self._written.get)
+
+    async def run(self) -> None:
+        """Follow events until cancelled."""
+        try:
+            await self._written.synchronized()
+            self._queue.start()
+            await self._reflector.run()
+        finally:
+            await self._queue.stop()
+            await self._written.stop()
+
+    def begin(self) -> None:
+        """Begin a list: events upstream say what was written of it."""
+
+    def end(self) -> None:
+        """End a list."""
+
+    def put(self, object_: Object) -> None:
+        """Follow an event of the list."""
+        self._follow(object_)
+
+    def apply(self, event: WatchEvent) -> None:
+        """Follow an event that is new, or was counted again. One that expired stays upstream until it expires there."""
+        if event.type != DELETED:
+            self._follow(event.object)
+
+    def _follow(self, event: Object) -> None:
+        meta = metadata_of(event)
+        if self._shared.namespaces.get(str(meta.get("namespace"))) is None:
+            return
+        uid = str(meta.get("uid"))
+        if uid in self._waiting or len(self._waiting) < _WAITING:
+            self._waiting[uid] = event, 0
+            self._queue.add(uid)
+
+    async def _write(self, uid: str) -> None:
+        event, attempts = self._waiting[uid]
+        subject = self._subject(event)
+        if subject is None and attempts < _ATTEMPTS and self._is_of_synced_kind(event):
+            self._waiting[uid] = event, attempts + 1
+            raise RetryError("the copy is not known yet")
+        if subject is not None:
+            await self._writer.write(event, subject)
+        if self._waiting.get(uid, (None, 0))[0] is event:
+            del self._waiting[uid]
+
+    def _is_of_synced_kind(self, event: Mapping[str, Any]) -> bool:
+        about = event.get("involvedObject") or {}
+        return any(synced.pair.downstream.kind == about.get("kind") for synced in self._shared.types.values())
+
+    def _subject(self, event: Mapping[str, Any]) -> Subject | None:
+        """Return the source of the copy that an event is about."""
+        about = event.get("involvedObject") or {}
+        for synced in self._shared.types.values():
+            resource = synced.pair.downstream
+            if (resource.api_version, resource.kind) != (about.get("apiVersion"), about.get("kind")):
+                continue
+            cached = synced.cache.get(str(about.get("namespace")), str(about.get("name")))
+            if cached is None or cached.uid != about.get("uid") or synced.key_of_copy(cached) is None:
+                return None
+            locator = locator_of(cached.decode())
+            assert locator is not None
+            source = synced.pair.upstream
+            return Subject(source.api_version, source.kind, locator.namespace, locator.name, locator.uid)
+        return None

@@ -1,0 +1,92 @@
+"""Events of copies, written upstream about their sources.
+
+An event upstream has a name made from the UID of the one downstream, so it is written once whoever writes it; its annotation says
+which version of it was written. The list of those upstream is all that is remembered.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, Final, NamedTuple
+
+from kcp.client import APIResource, CachedObject, Client, NotFoundError
+from kcp.client.objects import Object
+from kcp.multicluster.placement import CLUSTER_LABEL, GROUP, shorten
+from kcp.multicluster.syncer.ownership import annotations_of, metadata_of
+
+EVENTS: Final = APIResource("", "v1", "events", "Event")
+VERSION_ANNOTATION: Final = f"{GROUP}/event-version"
+"""The annotation of such an event: the version of the event downstream."""
+_COPIED: Final = (
+    *("type", "reason", "message", "count", "firstTimestamp", "lastTimestamp", "eventTime"),
+    *("source", "reportingComponent", "reportingInstance", "series", "action"),
+)
+_NAME: Final = 253
+
+
+class Subject(NamedTuple):
+    """The source of a copy that an event is about: its reference upstream."""
+
+    api_version: str
+    kind: str
+    namespace: str
+    name: str
+    uid: str
+
+
+def event_upstream(event: Mapping[str, Any], subject: Subject, cluster: str) -> Object:
+    """Return the event upstream for one downstream."""
+    meta = metadata_of(event)
+    about = event.get("involvedObject") or {}
+    reference = {
+        "apiVersion": subject.api_version,
+        "kind": subject.kind,
+        "namespace": subject.namespace,
+        "name": subject.name,
+        "uid": subject.uid,
+    }
+    if about.get("fieldPath"):
+        reference["fieldPath"] = about["fieldPath"]
+    return {
+        **{name: event[name] for name in _COPIED if event.get(name) not in (None, "")},
+        "apiVersion": "v1",
+        "kind": "Event",
+        "metadata": {
+            "name": event_name(subject.name, str(meta.get("uid"))),
+            "namespace": subject.namespace,
+            "labels": {CLUSTER_LABEL: cluster},
+            "annotations": {VERSION_ANNOTATION: str(meta.get("resourceVersion"))},
+        },
+        "involvedObject": reference,
+    }
+
+
+def event_name(subject: str, uid: str) -> str:
+    """Return the name of an event upstream, from the UID of the one downstream."""
+    return f"{shorten(subject, _NAME - len(uid) - 1)}.{uid}"
+
+
+class EventWriter:
+    """Writes events upstream."""
+
+    def __init__(self, upstream: Client, cluster: str, written: Callable[[str, str], CachedObject | None]) -> None:
+        """``written`` returns the event upstream of a namespace and name, from a cache."""
+        self._upstream = upstream
+        self._cluster = cluster
+        self._written = written
+
+    async def write(self, event: Mapping[str, Any], subject: Subject) -> None:
+        """Write an event, unless this version of it was written. Raises StatusError, TransportError."""
+        wanted = event_upstream(event, subject, self._cluster)
+        meta = wanted["metadata"]
+        cached = self._written(meta["namespace"], meta["name"])
+        if cached is not None and annotations_of(cached.decode()).get(VERSION_ANNOTATION) == str(
+            metadata_of(event).get("resourceVersion")
+        ):
+            return
+        try:
+            await self._upstream.resource(EVENTS, meta["namespace"]).apply(
+                wanted, field_manager="kcp-syncer", force=True
+            )
+        except NotFoundError:
+            return  # the namespace is gone, and the source with it

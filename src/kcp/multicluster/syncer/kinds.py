@@ -1,0 +1,85 @@
+"""What the syncer knows of single resources: the data of ``kinds.yaml``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from importlib import resources
+from typing import Any, Final, NamedTuple
+
+import yaml
+
+from kcp.api.kinds import GroupResource
+
+
+class Exclusion(NamedTuple):
+    """Objects that cannot be copied: those with one of the values at a path."""
+
+    path: str
+    values: tuple[str, ...]
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class KindRules:
+    """The rules of one resource. ``references`` are the paths at which objects of a resource are named, also in pods."""
+
+    references: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    names: Mapping[str, str] = field(default_factory=dict)
+    fields: Mapping[str, str] = field(default_factory=dict)
+    omitted: tuple[str, ...] = ()
+    excluded: Exclusion | None = None
+
+    def copy_name(self, name: str) -> str:
+        """Return the name of the copy of an object."""
+        return self.names.get(name, name)
+
+
+_PLAIN: Final = KindRules()
+
+
+class Kinds(NamedTuple):
+    """The rules of all resources."""
+
+    rules: Mapping[str, KindRules]
+    native: tuple[str, ...]
+    never: Mapping[str, str]
+    omitted_annotations: frozenset[str]
+    dependencies: frozenset[str]
+    """The resources whose objects follow those that name them."""
+
+    def of(self, resource: GroupResource) -> KindRules:
+        """Return the rules of a resource."""
+        return self.rules.get(str(resource), _PLAIN)
+
+
+@cache
+def kinds() -> Kinds:
+    """Return the table."""
+    text = resources.files(__package__).joinpath("kinds.yaml").read_text(encoding="utf-8")
+    return _read(yaml.safe_load(text))
+
+
+def _read(table: Mapping[str, Any]) -> Kinds:
+    rules = {name: _rules(entry, table["podReferences"]) for name, entry in table["resources"].items()}
+    dependencies = frozenset(name for each in rules.values() for name in each.references)
+    return Kinds(
+        rules, tuple(table["native"]), table["neverSynced"], frozenset(table["omittedAnnotations"]), dependencies
+    )
+
+
+def _rules(entry: Mapping[str, Any], pod_references: Mapping[str, list[str]]) -> KindRules:
+    references = {name: tuple(paths) for name, paths in entry.get("references", {}).items()}
+    if "pods" in entry:
+        references |= {
+            name: tuple(f"{entry['pods']}.{path}" for path in paths) for name, paths in pod_references.items()
+        }
+    excluded = entry.get("excluded")
+    return KindRules(
+        references,
+        entry.get("names", {}),
+        entry.get("fields", {}),
+        tuple(entry.get("omitted", ())),
+        excluded and Exclusion(excluded["path"], tuple(excluded["values"]), excluded["reason"]),
+    )

@@ -1,0 +1,102 @@
+"""The status upstream: that of the copy, in the generations of the source, with a condition if the copy is not current.
+
+Pure functions. A controller downstream writes which generation of the copy it has observed. Upstream, the number must be one of
+the source, or ``kubectl rollout status`` would take an old status for a present one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final, NamedTuple
+
+from kcp.api.times import now
+from kcp.multicluster.syncer.ownership import annotations_of, metadata_of
+from kcp.multicluster.syncer.transforms import GENERATION_ANNOTATION
+
+SYNCED: Final = "Synced"
+"""The type of the condition. It is there while the cluster does not have the present state of the object."""
+
+
+class Problem(NamedTuple):
+    """Why the cluster does not have the present state of an object."""
+
+    reason: str
+    message: str
+
+    def __str__(self) -> str:
+        return f"{self.reason}: {self.message}"
+
+
+def status_for_source(live: Mapping[str, Any], before: Mapping[str, Any], problem: Problem | None) -> dict[str, Any]:
+    """Return the status of an object upstream from its copy. ``before`` is its present status."""
+    status = dict(live.get("status") or {})
+    generations = _Generations.of(live)
+    if generations is not None:
+        status = _translated(status, generations)
+        if isinstance(status.get("conditions"), list):
+            status["conditions"] = [_translated(each, generations) for each in status["conditions"]]
+    return with_problem(status, before, problem)
+
+
+def with_problem(status: dict[str, Any], before: Mapping[str, Any], problem: Problem | None) -> dict[str, Any]:
+    """Return a status with the condition of a problem, or without it."""
+    conditions = status.get("conditions")
+    others = [each for each in conditions or () if not (isinstance(each, dict) and each.get("type") == SYNCED)]
+    if problem is not None:
+        return {**status, "conditions": [*others, _condition(problem, before)]}
+    if isinstance(conditions, list) and len(others) != len(conditions):
+        status = {name: value for name, value in status.items() if name != "conditions"}
+        return {**status, "conditions": others} if others else status
+    return status
+
+
+def without_problem_time(status: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a status without the time of the condition of a problem, which is new if a server has dropped the condition."""
+    conditions = status.get("conditions")
+    if not isinstance(conditions, list):
+        return dict(status)
+    timeless = [
+        {name: value for name, value in each.items() if name != "lastTransitionTime"}
+        if isinstance(each, dict) and each.get("type") == SYNCED
+        else each
+        for each in conditions
+    ]
+    return {**status, "conditions": timeless}
+
+
+def _condition(problem: Problem, before: Mapping[str, Any]) -> dict[str, Any]:
+    found = next(
+        (each for each in before.get("conditions") or () if isinstance(each, dict) and each.get("type") == SYNCED), {}
+    )
+    since = found.get("lastTransitionTime") if found.get("status") == "False" else None
+    return {
+        "type": SYNCED,
+        "status": "False",
+        "reason": problem.reason,
+        "message": problem.message,
+        "lastTransitionTime": since or now(),
+    }
+
+
+class _Generations(NamedTuple):
+    """The generation of a copy, and the generation of the source that it shows."""
+
+    copy: int
+    source: int
+
+    @classmethod
+    def of(cls, live: Mapping[str, Any]) -> _Generations | None:
+        generation, shown = metadata_of(live).get("generation"), annotations_of(live).get(GENERATION_ANNOTATION)
+        if not isinstance(generation, int) or not isinstance(shown, str) or not (shown.isascii() and shown.isdigit()):
+            return None
+        return cls(generation, int(shown))
+
+    def translate(self, observed: int) -> int:
+        """Return the generation of the source that was observed; of an earlier one only that it is earlier is known."""
+        return self.source if observed >= self.copy else min(observed, max(self.source - 1, 0))
+
+
+def _translated(holder: Any, generations: _Generations) -> Any:
+    if not isinstance(holder, dict) or type(holder.get("observedGeneration")) is not int:
+        return holder
+    return {**holder, "observedGeneration": generations.translate(holder["observedGeneration"])}

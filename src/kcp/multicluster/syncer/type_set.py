@@ -1,0 +1,165 @@
+"""The resources that a syncer syncs: chosen again when negotiation or the discovery of a server changes."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+from kcp.api.kinds import GroupResource
+from kcp.client import ALL_NAMESPACES, Client, ClientError, DiscoveryError, FollowOptions, Informer, StatusError
+from kcp.client.discovery.resolution import Discovered
+from kcp.client.objects import Object
+from kcp.multicluster.negotiation.api import IMPORTS
+from kcp.multicluster.placement import CLUSTER_LABEL, MARK_LABEL
+from kcp.multicluster.syncer.choosing import Choice, Pair, choose, offered_versions
+from kcp.multicluster.syncer.statuses import Problem
+from kcp.multicluster.syncer.synced_types import SyncedType
+
+_CONDITIONS_SETTLE: Final = 0.2
+"""Seconds after a change of imports, of which there are many at a time, until the choice is made again."""
+
+logger = logging.getLogger(__name__)
+
+
+class TypeSet:
+    """Starts and stops the types. A type that one side lacks, or whose objects cannot be listed, is stopped alone."""
+
+    def __init__(
+        self,
+        sides: tuple[Client, Client],
+        cluster: str,
+        requested: tuple[str, ...],
+        types: dict[GroupResource, SyncedType],
+        *,
+        start: Callable[[Pair], SyncedType],
+        started: Callable[[SyncedType], Awaitable[None]],
+    ) -> None:
+        """``start`` makes a type; ``started`` is called when its first lists are complete."""
+        self._upstream, self._downstream = sides
+        self._cluster = cluster
+        self._requested = requested
+        self._types = types
+        self._start = start
+        self._started = started
+        self._changed = asyncio.Event()
+        self._imports: Informer | None = None
+        self._waiting: dict[GroupResource, asyncio.Task[None]] = {}
+        self.chosen = False
+        """Whether the resources were chosen once."""
+        self.stopped: dict[str, Problem] = {}
+        """Why resources are not synced, by name."""
+
+    async def run(self, interval: float, retry: float) -> None:
+        """Choose now, when imports change, and every ``interval`` seconds, or ``retry`` while resources are stopped."""
+        try:
+            while True:
+                self._changed.clear()
+                await self._refresh()
+                try:
+                    async with asyncio.timeout(interval if self._is_settled() else min(interval, retry)):
+                        await self._changed.wait()
+                    await asyncio.sleep(_CONDITIONS_SETTLE)
+                except TimeoutError:
+                    continue
+        finally:
+            await self._stop_all()
+
+    def _is_settled(self) -> bool:
+        """Whether nothing is missing whose coming would only be seen by discovery."""
+        return self.chosen and not self.stopped and self._imports is not None
+
+    async def _refresh(self) -> None:
+        try:
+            up, down = await self._upstream.discovery.refresh(), await self._downstream.discovery.refresh()
+            await self._follow_imports(up)
+        except (StatusError, ClientError) as error:
+            logger.warning(
+                "%s: the resources cannot be discovered, those known so far are synced: %s", self._cluster, error
+            )
+            return
+        imports = [] if self._imports is None else [cached.decode() for cached in self._imports.cache]
+        choice = choose(up, down, offered_versions(imports, self._cluster), self._requested)
+        await self._change(choice)
+
+    async def _follow_imports(self, discovered: Discovered) -> None:
+        if self._imports is not None:
+            return
+        try:
+            discovered.find(f"{IMPORTS.plural}.{IMPORTS.group}")
+        except DiscoveryError:
+            return  # a logical cluster without negotiation
+        options = FollowOptions(field_selector={"spec.location": self._cluster})
+        verbs = self._upstream.resource(IMPORTS, ALL_NAMESPACES)
+        self._imports = Informer(verbs, self._upstream.cluster_of_objects, transform=_shortened, options=options)
+        self._imports.add_handler(lambda _: self._changed.set())
+        self._imports.start()
+        await self._imports.synchronized()
+
+    async def _change(self, choice: Choice) -> None:
+        stopped = dict(choice.stopped)
+        for resource in list(self._types):
+            pair = choice.pairs.get(resource)
+            if resource in choice.unknown:
+                stopped.pop(str(resource), None)  # it goes on: that discovery fails says nothing
+            elif pair is None or _versions(pair) != _versions(self._types[resource].pair):
+                await self._stop(resource)
+        for resource, pair in choice.pairs.items():
+            if resource not in self._types:
+                problem = await self._probe(pair)
+                if problem is not None:
+                    stopped[str(resource)] = problem
+                    continue
+                self._types[resource] = self._start(pair)
+                self._waiting[resource] = asyncio.create_task(self._wait(self._types[resource]))
+                logger.info("%s: syncing %s", self._cluster, pair.upstream)
+        for name, problem in stopped.items():
+            if self.stopped.get(name) != problem:
+                logger.warning("%s: %s is not synced: %s", self._cluster, name, problem)
+        self.stopped = stopped
+        self.chosen = True
+
+    async def _probe(self, pair: Pair) -> Problem | None:
+        """Return why a type cannot be listed on one of the sides: an informer would only try again and again."""
+        for client, resource, selector, where in (
+            (self._upstream, pair.upstream, {CLUSTER_LABEL: self._cluster}, "kcp"),
+            (self._downstream, pair.downstream, MARK_LABEL, "the cluster"),
+        ):
+            try:
+                await client.resource(resource, ALL_NAMESPACES).list(
+                    limit=1, label_selector=selector, metadata_only=True
+                )
+            except StatusError as error:
+                return Problem(error.reason or "Refused", f"{where} does not list it: {error}")
+            except ClientError as error:
+                return Problem("Unreachable", str(error))
+        return None
+
+    async def _wait(self, synced: SyncedType) -> None:
+        await synced.completed()
+        await self._started(synced)
+
+    async def _stop(self, resource: GroupResource) -> None:
+        waiting = self._waiting.pop(resource, None)
+        if waiting is not None:
+            waiting.cancel()
+            await asyncio.gather(waiting, return_exceptions=True)
+        await self._types.pop(resource).stop()
+
+    async def _stop_all(self) -> None:
+        for resource in list(self._types):
+            await self._stop(resource)
+        if self._imports is not None:
+            await self._imports.stop()
+
+
+def _versions(pair: Pair) -> tuple[str, str]:
+    return pair.upstream.version, pair.downstream.version
+
+
+def _shortened(api_object: Object) -> Object:
+    """Return an import without its schema."""
+    spec = {name: value for name, value in api_object["spec"].items() if name in ("groupVersion", "plural", "location")}
+    status = {"conditions": (api_object.get("status") or {}).get("conditions")}
+    return {"metadata": api_object["metadata"], "spec": spec, "status": status}

@@ -1,0 +1,31 @@
+"""The benchmark of revocation runs on servers that share an etcd, and prints a figure for each thing that is revoked."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from bench.revocation import STEPS, row
+from devtools.etcd import MISSING, binary
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.mark.skipif(binary() is None, reason=MISSING)
+def test_each_step_has_a_line_of_figures() -> None:
+    arguments = ["--servers", "2", "--members", "1", "--rounds", "1", "--writers", "1"]
+    command = [sys.executable, "-m", "bench.revocation", *arguments]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    title, *lines = done.stdout.splitlines()
+    assert title.split()[-3:] == ["p50", "p99", "max"]
+    assert [line[:40].strip() for line in lines] == list(STEPS)
+    assert all(float(figure) > 0 for line in lines for figure in line[40:].split())
+
+
+def test_the_percentile_is_one_of_the_rounds() -> None:
+    assert row("step", [float(number) for number in range(1, 201)]).split() == ["step", "100.5", "198.0", "200.0"]
+    assert row("step", [3.0]).split() == ["step", "3.0", "3.0", "3.0"]

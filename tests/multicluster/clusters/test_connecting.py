@@ -1,0 +1,152 @@
+"""Connecting Kubernetes clusters: what a Cluster says about each step, and that it recovers from every failure by itself."""
+
+from __future__ import annotations
+
+import base64
+
+from kcp.multicluster.clusters.modes.push import PushedSyncers
+from kcp.multicluster.negotiation.api import IMPORTS
+from kcp.testing import LogicalCluster, Server
+from tests.multicluster.clusters.control_plane import (
+    GADGETS,
+    BeatingSyncer,
+    accessed,
+    condition_of,
+    controlled,
+    define_gadgets,
+)
+
+UNREACHABLE = """\
+apiVersion: v1
+kind: Config
+clusters: [{name: c, cluster: {server: "https://127.0.0.1:1"}}]
+users: [{name: u, user: {token: hidden-token}}]
+contexts: [{name: c, context: {cluster: c, user: u}}]
+current-context: c
+"""
+
+
+async def physical_cluster(server: Server) -> LogicalCluster:
+    """A logical cluster that stands for a Kubernetes cluster."""
+    cluster = server.logical_cluster()
+    await define_gadgets(cluster)
+    return cluster
+
+
+async def test_a_registered_cluster_becomes_ready(kcp_server: Server, kcp_cluster: LogicalCluster) -> None:
+    east = await physical_cluster(kcp_server)
+    async with controlled(kcp_cluster, PushedSyncers(BeatingSyncer().run)) as plane:
+        await plane.register("us-east1", east.kubeconfig.read_text())
+        await plane.is_ready("us-east1", "True", "SyncerReady")
+        found = await plane.becomes(
+            "us-east1", lambda each: condition_of(each, "UniqueCluster").get("status") == "True", "it is unique"
+        )
+        status = found["status"]
+        assert status["location"] == east.url
+        assert status["version"].startswith("v1.")
+        assert status["physicalClusterUID"]
+        assert condition_of(found, "HeartbeatHealthy")["status"] == "True"
+        assert condition_of(found, "APIsImported")["status"] == "True"
+        (imported,) = (await plane.client.resource(IMPORTS).list_all()).items
+        assert imported["spec"]["location"] == "us-east1"
+        assert imported["metadata"]["ownerReferences"][0]["uid"] == found["metadata"]["uid"]
+
+
+async def test_a_bad_registration_recovers_without_a_restart(kcp_server: Server, kcp_cluster: LogicalCluster) -> None:
+    east = await physical_cluster(kcp_server)
+    syncer = BeatingSyncer()
+    async with controlled(kcp_cluster, PushedSyncers(syncer.run)) as plane:
+        await plane.register("us-east1", "hello")
+        bad = await plane.is_ready("us-east1", "False", "InvalidKubeConfig")
+        assert bad["message"].startswith("Invalid kubeconfig: spec.kubeconfig: ")
+        await plane.clusters.patch("us-east1", {"spec": {"kubeconfig": UNREACHABLE}})
+        unreachable = await plane.is_ready("us-east1", "False", "ClusterUnreachable")
+        assert "127.0.0.1:1" in unreachable["message"]
+        assert "hidden-token" not in str((await plane.clusters.get("us-east1"))["status"])
+        assert unreachable["lastTransitionTime"] == bad["lastTransitionTime"]
+        assert kcp_cluster.name not in syncer.started
+        await plane.clusters.patch("us-east1", {"spec": {"kubeconfig": east.kubeconfig.read_text()}})
+        await plane.is_ready("us-east1", "True", "SyncerReady")
+
+
+async def test_a_cluster_that_cannot_be_reached_is_tried_again(kcp_server: Server, kcp_cluster: LogicalCluster) -> None:
+    """The cluster serves nothing at first that is to be imported: its definition comes later."""
+    east = kcp_server.logical_cluster()
+    async with controlled(kcp_cluster, PushedSyncers(BeatingSyncer().run), interval=0.5) as plane:
+        await plane.register("us-east1", east.kubeconfig.read_text())
+        found = await plane.becomes(
+            "us-east1", lambda each: condition_of(each, "APIsImported").get("status") == "False", "not all is imported"
+        )
+        assert GADGETS in condition_of(found, "APIsImported")["message"]
+        await define_gadgets(east)
+        await plane.becomes(
+            "us-east1", lambda each: condition_of(each, "APIsImported").get("status") == "True", "all is imported"
+        )
+
+
+async def test_a_kubeconfig_comes_from_a_secret(kcp_server: Server, kcp_cluster: LogicalCluster) -> None:
+    east = await physical_cluster(kcp_server)
+    async with controlled(kcp_cluster, PushedSyncers(BeatingSyncer().run), interval=0.2) as plane:
+        reference = {"namespace": "default", "name": "east"}
+        await plane.clusters.create({"metadata": {"name": "us-east1"}, "spec": {"kubeconfigSecretRef": reference}})
+        missing = await plane.is_ready("us-east1", "False", "InvalidKubeConfig")
+        assert missing["message"] == "Invalid kubeconfig: Secret default/east does not exist"
+        secrets = await plane.client.find("secrets")
+        data = {"kubeconfig": base64.b64encode(east.kubeconfig.read_bytes()).decode()}
+        await secrets.create({"metadata": {"name": "east"}, "data": data})
+        await plane.is_ready("us-east1", "True", "SyncerReady")
+
+
+async def test_a_syncer_without_heartbeats_makes_its_cluster_not_ready(
+    kcp_server: Server, kcp_cluster: LogicalCluster
+) -> None:
+    east, syncer = await physical_cluster(kcp_server), BeatingSyncer()
+    async with controlled(kcp_cluster, PushedSyncers(syncer.run), heartbeat_threshold=2.0) as plane:
+        await plane.register("us-east1", east.kubeconfig.read_text())
+        await plane.is_ready("us-east1", "True", "SyncerReady")
+        syncer.silent.add("us-east1")
+        found = await plane.becomes(
+            "us-east1", lambda each: condition_of(each, "HeartbeatHealthy").get("status") == "False", "no heartbeat"
+        )
+        assert condition_of(found, "HeartbeatHealthy")["reason"] == "ErrorHeartbeat"
+        assert condition_of(found, "HeartbeatHealthy")["message"].startswith("No heartbeat since 20")
+        syncer.silent.clear()
+        await plane.is_ready("us-east1", "True", "SyncerReady")
+
+
+async def test_one_cluster_that_is_registered_twice_is_found_out(
+    kcp_server: Server, kcp_cluster: LogicalCluster
+) -> None:
+    east = await physical_cluster(kcp_server)
+    async with controlled(kcp_cluster, PushedSyncers(BeatingSyncer().run)) as plane:
+        kubeconfig = east.kubeconfig.read_text()
+        await plane.register("us-east1", kubeconfig)
+        await plane.becomes("us-east1", lambda each: condition_of(each, "UniqueCluster") != {}, "it is unique")
+        await plane.register("us-east2", kubeconfig)
+        for name, twin in (("us-east1", "us-east2"), ("us-east2", "us-east1")):
+            found = await plane.becomes(
+                name, lambda each: condition_of(each, "UniqueCluster").get("status") == "False", f"{name} has a twin"
+            )
+            assert twin in condition_of(found, "UniqueCluster")["message"]
+        await plane.clusters.delete("us-east2")
+        await plane.vanishes("us-east2")
+        await plane.becomes(
+            "us-east1", lambda each: condition_of(each, "UniqueCluster").get("status") == "True", "it is unique again"
+        )
+
+
+async def test_two_logical_clusters_have_clusters_of_one_name(kcp_server: Server, kcp_cluster: LogicalCluster) -> None:
+    first, second = await physical_cluster(kcp_server), await physical_cluster(kcp_server)
+    syncer = BeatingSyncer()
+    async with controlled(kcp_cluster, PushedSyncers(syncer.run)) as plane:
+        other = kcp_server.logical_cluster()
+        await plane.register("us-east1", first.kubeconfig.read_text())
+        async with accessed(other) as there:
+            await there.register("us-east1", second.kubeconfig.read_text())
+            await plane.is_ready("us-east1", "True", "SyncerReady")
+            await there.is_ready("us-east1", "True", "SyncerReady")
+            assert (await plane.clusters.get("us-east1"))["status"]["location"] == first.url
+            assert (await there.clusters.get("us-east1"))["status"]["location"] == second.url
+            await there.clusters.delete("us-east1")
+            await there.vanishes("us-east1")
+            await plane.is_ready("us-east1", "True", "SyncerReady")

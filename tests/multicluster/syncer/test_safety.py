@@ -1,0 +1,250 @@
+"""What the syncer does not touch, and what it does not believe (S8, S9, S13)."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+import pytest
+
+from kcp.client import Client, load_configuration
+from kcp.multicluster.placement import CLUSTERS, LOCATOR_ANNOTATION, MARK_LABEL
+from kcp.multicluster.syncer import IdentityError, Syncer
+from kcp.testing import Server
+from tests.multicluster.syncer.conftest import Test
+from tests.multicluster.syncer.definitions import DEPLOYMENTS, Object, define, definition
+from tests.multicluster.syncer.world import (
+    CONFIG_MAPS,
+    EVENTS,
+    NAMESPACES,
+    TYPES,
+    Side,
+    World,
+    assigned,
+    deployment,
+    having,
+    prepare,
+    problem_of,
+    register,
+    two_sides,
+)
+from tests.support.waiting import eventually
+
+Run = Callable[[Test], None]
+
+
+def test_an_object_in_the_place_of_a_copy_is_left_alone_and_reported(run: Run) -> None:
+    async def test(world: World) -> None:
+        async with world.syncing():
+            config_maps = world.up.client.resource(CONFIG_MAPS, "shop")
+            await config_maps.create(assigned("first"))
+            await world.down.becomes(CONFIG_MAPS, world.there, "first")
+            there = world.down.client.resource(CONFIG_MAPS, world.there)
+            local = await there.create({"metadata": {"name": "settings"}, "data": {"color": "local"}})
+            await config_maps.create(assigned("settings", data={"color": "red"}))
+            found = await world.up.becomes(CONFIG_MAPS, "shop", "settings", problem_of)
+            assert problem_of(found).startswith("NotManaged: the cluster has configmaps")
+            assert await there.get("settings") == local
+
+            async def event() -> list[Object]:
+                events = world.up.client.resource(EVENTS, "shop")
+                return (await events.list_all(field_selector="reason=NotManaged")).items
+
+            assert (await eventually(event, "an event", 20))[0]["involvedObject"]["name"] == "settings"
+            await there.delete("settings")
+            await world.down.becomes(
+                CONFIG_MAPS, world.there, "settings", lambda found: found["data"]["color"] == "red"
+            )
+            await world.up.becomes(CONFIG_MAPS, "shop", "settings", lambda found: not problem_of(found))
+
+    run(test)
+
+
+def test_a_namespace_of_somebody_else_is_not_used(run: Run) -> None:
+    async def test(world: World) -> None:
+        await world.down.namespace(world.there)
+        async with world.syncing():
+            await world.up.client.resource(CONFIG_MAPS, "shop").create(assigned("settings"))
+            found = await world.up.becomes(CONFIG_MAPS, "shop", "settings", problem_of)
+            assert problem_of(found).startswith("NamespaceConflict: ")
+            assert await world.copies(CONFIG_MAPS) == []
+            await world.up.client.resource(CONFIG_MAPS, "shop").delete("settings")
+            await world.up.vanishes(CONFIG_MAPS, "shop", "settings")
+        assert await world.down.get(NAMESPACES, "", world.there) is not None
+
+    run(test)
+
+
+def test_a_namespace_with_local_objects_outlives_its_copies(run: Run) -> None:
+    async def test(world: World) -> None:
+        config_maps = world.up.client.resource(CONFIG_MAPS, "shop")
+        async with world.syncing():
+            await config_maps.create(assigned("settings"))
+            await world.down.becomes(CONFIG_MAPS, world.there, "settings")
+            there = world.down.client.resource(CONFIG_MAPS, world.there)
+            local = await there.create({"metadata": {"name": "local"}})
+            await config_maps.delete("settings")
+            await world.down.vanishes(CONFIG_MAPS, world.there, "settings")
+            await world.up.vanishes(CONFIG_MAPS, "shop", "settings")
+            await world.up.namespace("later")
+            later = world.up.client.resource(CONFIG_MAPS, "later")
+            await later.create(assigned("settings"))
+            await world.down.becomes(CONFIG_MAPS, world.identity.namespace("later"), "settings")
+            await later.delete("settings")
+            await world.down.vanishes(
+                NAMESPACES, "", world.identity.namespace("later")
+            )  # namespaces are cleaned in order
+            assert await there.get("local") == local
+            await there.delete("local")
+            await config_maps.create(assigned("other"))
+            await world.down.becomes(CONFIG_MAPS, world.there, "other")
+            await config_maps.delete("other")
+            await world.down.vanishes(NAMESPACES, "", world.there)
+
+    run(test)
+
+
+def test_an_object_with_a_copied_mark_and_locator_is_not_a_copy(run: Run) -> None:
+    async def test(world: World) -> None:
+        async with world.syncing() as syncer:
+            await world.up.client.resource(CONFIG_MAPS, "shop").create(assigned("settings"))
+            copy = await world.down.becomes(CONFIG_MAPS, world.there, "settings")
+            meta = {name: copy["metadata"][name] for name in ("labels", "annotations")}
+            elsewhere = world.down.client.resource(CONFIG_MAPS, "default")
+            forged = await elsewhere.create({"metadata": {"name": "settings", **meta}})
+            await world.up.client.resource(CONFIG_MAPS, "shop").delete("settings")
+            await world.up.vanishes(CONFIG_MAPS, "shop", "settings")
+            await eventually(lambda: syncer.is_idle, "nothing is left to do", 20)
+            assert await elsewhere.get("settings") == forged
+
+    run(test)
+
+
+def test_two_tenants_share_a_cluster(kcp_server: Server) -> None:
+    async def inside() -> None:
+        configuration = load_configuration(kcp_server.logical_cluster().kubeconfig, qps=0.0)
+        async with two_sides(kcp_server) as (up, down), Client(configuration) as other:
+            first = await prepare(up, down)
+            second_up = await _second_tenant(other)
+            second = World(second_up, first.down, await register(other))
+            async with first.syncing(), second.syncing():
+                for world, color in ((first, "red"), (second, "blue")):
+                    body = assigned("settings", data={"color": color})
+                    await world.up.client.resource(CONFIG_MAPS, "shop").create(body)
+                    await world.up.client.resource(DEPLOYMENTS, "shop").create(deployment())
+                    await world.down.becomes(DEPLOYMENTS, world.there, "web")
+                    await world.down.becomes(CONFIG_MAPS, world.there, "settings", having(color, "data", "color"))
+                assert first.there != second.there
+                await first.down.write_status(DEPLOYMENTS, first.there, "web", {"replicas": 1})
+                await second.down.write_status(DEPLOYMENTS, second.there, "web", {"replicas": 2})
+                for world, replicas in ((first, 1), (second, 2)):
+                    await world.up.becomes(
+                        DEPLOYMENTS,
+                        "shop",
+                        "web",
+                        having({"replicas": replicas}, "status"),
+                    )
+                await first.up.client.resource(DEPLOYMENTS, "shop").delete("web")
+                await first.down.vanishes(DEPLOYMENTS, first.there, "web")
+            assert await second.down.get(DEPLOYMENTS, second.there, "web") is not None
+
+    async def _second_tenant(client: Client) -> Side:
+        await define(client, definition(CLUSTERS), *(definition(each) for each in TYPES))
+        side = Side(client)
+        await side.namespace("shop")
+        return side
+
+    asyncio.run(inside())
+
+
+def test_a_syncer_refuses_a_cluster_that_was_created_again(run: Run) -> None:
+    async def test(world: World) -> None:
+        clusters = world.up.client.resource(CLUSTERS)
+        async with world.syncing():
+            await world.up.client.resource(CONFIG_MAPS, "shop").create(assigned("settings"))
+            await world.down.becomes(CONFIG_MAPS, world.there, "settings")
+        await clusters.delete(world.identity.cluster)
+        await register(world.up.client)
+        with pytest.raises(IdentityError, match="it was created again"):
+            await Syncer(world.up.client, world.down.client, world.identity.cluster, world.identity.cluster_uid).run()
+        assert await world.down.get(CONFIG_MAPS, world.there, "settings") is not None
+
+    run(test)
+
+
+def test_a_running_syncer_ends_with_its_cluster_and_deletes_nothing(run: Run) -> None:
+    async def test(world: World) -> None:
+        syncer = Syncer(world.up.client, world.down.client, "east")
+        running = asyncio.create_task(syncer.run())
+        await world.up.client.resource(CONFIG_MAPS, "shop").create(assigned("settings"))
+        await world.down.becomes(CONFIG_MAPS, world.there, "settings")
+        await world.up.client.resource(CLUSTERS).delete("east")
+        with pytest.raises(IdentityError):
+            await running
+        assert await world.down.get(CONFIG_MAPS, world.there, "settings") is not None
+
+    run(test)
+
+
+def test_what_was_deleted_while_the_syncer_was_down_goes_after_its_start(run: Run) -> None:
+    async def test(world: World) -> None:
+        config_maps = world.up.client.resource(CONFIG_MAPS, "shop")
+        async with world.syncing():
+            for name in ("deleted", "released", "kept", "copyless"):
+                await config_maps.create(assigned(name))
+                await world.down.becomes(CONFIG_MAPS, world.there, name)
+        await config_maps.delete("deleted")
+        for name in ("released", "copyless"):
+            await config_maps.patch(name, {"metadata": {"labels": {"kcp.io/cluster": None}}})
+        await world.down.client.resource(CONFIG_MAPS, world.there).delete("copyless")
+        async with world.syncing():
+            await world.up.vanishes(CONFIG_MAPS, "shop", "deleted")
+            for name in ("deleted", "released"):
+                await world.down.vanishes(CONFIG_MAPS, world.there, name)
+            for name in ("released", "copyless"):
+                await world.up.becomes(CONFIG_MAPS, "shop", name, lambda found: not found["metadata"].get("finalizers"))
+            assert await world.down.get(CONFIG_MAPS, world.there, "kept") is not None
+
+    run(test)
+
+
+def test_a_copy_that_came_back_from_an_old_backup_goes(run: Run) -> None:
+    async def test(world: World) -> None:
+        config_maps = world.up.client.resource(CONFIG_MAPS, "shop")
+        async with world.syncing():
+            for name in ("old", "changed"):
+                await config_maps.create(assigned(name, data={"version": "1"}))
+            backup = [await world.down.becomes(CONFIG_MAPS, world.there, name) for name in ("old", "changed")]
+            await config_maps.delete("old")
+            await config_maps.patch("changed", {"data": {"version": "2"}})
+            await world.up.vanishes(CONFIG_MAPS, "shop", "old")
+            await world.down.becomes(CONFIG_MAPS, world.there, "changed", lambda found: found["data"]["version"] == "2")
+        there = world.down.client.resource(CONFIG_MAPS, world.there)
+        for found in backup:
+            meta = {name: found["metadata"][name] for name in ("name", "labels", "annotations")}
+            await there.apply({"metadata": meta, "data": found["data"]}, field_manager="restore", force=True)
+        async with world.syncing():
+            await world.down.vanishes(CONFIG_MAPS, world.there, "old")
+            await world.down.becomes(CONFIG_MAPS, world.there, "changed", lambda found: found["data"]["version"] == "2")
+
+    run(test)
+
+
+def test_without_its_mark_an_object_is_not_deleted(run: Run) -> None:
+    async def test(world: World) -> None:
+        config_maps = world.up.client.resource(CONFIG_MAPS, "shop")
+        async with world.syncing():
+            for name in ("unmarked", "unlocated"):
+                await config_maps.create(assigned(name))
+                await world.down.becomes(CONFIG_MAPS, world.there, name)
+        there = world.down.client.resource(CONFIG_MAPS, world.there)
+        await there.patch("unmarked", {"metadata": {"labels": {MARK_LABEL: None}}})
+        await there.patch("unlocated", {"metadata": {"annotations": {LOCATOR_ANNOTATION: None}}})
+        for name in ("unmarked", "unlocated"):
+            await config_maps.delete(name)
+        async with world.syncing():
+            for name in ("unmarked", "unlocated"):
+                await world.up.vanishes(CONFIG_MAPS, "shop", name)
+                assert await there.get(name)
+
+    run(test)

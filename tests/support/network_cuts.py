@@ -1,0 +1,87 @@
+"""A TCP proxy between a client and a server that can be cut: connections break, and new ones are refused or never answered."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+
+
+class NetworkCut:
+    """Forwards connections to a port of 127.0.0.1 until it is `cut`, and again after `heal`. ``connections`` counts them."""
+
+    def __init__(self, target: int) -> None:
+        self._target = target
+        self._server: asyncio.Server | None = None
+        self._writers: set[asyncio.StreamWriter] = set()
+        self._is_cut = False
+        self._is_silent = False
+        self.connections = 0
+        self.port = 0
+
+    async def start(self) -> None:
+        """Start on a free port."""
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
+        self.port = self._server.sockets[0].getsockname()[1]
+
+    def cut(self, *, silent: bool = False) -> None:
+        """Cut all connections. New ones are closed at once, or (``silent``) accepted and never answered."""
+        self._is_cut, self._is_silent = True, silent
+        if not silent:
+            for writer in tuple(self._writers):
+                writer.transport.abort()
+
+    def heal(self) -> None:
+        """Forward new connections. Those that were silent break."""
+        self._is_cut = self._is_silent = False
+        for writer in tuple(self._writers):
+            writer.transport.abort()
+
+    def retarget(self, target: int) -> None:
+        """Forward to another port: the server was started again."""
+        self._target = target
+
+    async def stop(self) -> None:
+        """Stop and break all connections."""
+        assert self._server is not None
+        self._server.close()
+        for writer in tuple(self._writers):
+            writer.transport.abort()
+        await self._server.wait_closed()
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.connections += 1
+        self._writers.add(writer)
+        try:
+            if self._is_cut and not self._is_silent:
+                return
+            with contextlib.suppress(OSError):
+                there_reader, there_writer = await asyncio.open_connection("127.0.0.1", self._target)
+                self._writers.add(there_writer)
+                try:
+                    await asyncio.gather(self._pump(reader, there_writer), self._pump(there_reader, writer))
+                finally:
+                    self._writers.discard(there_writer)
+                    there_writer.transport.abort()
+        finally:
+            self._writers.discard(writer)
+            writer.transport.abort()
+
+    async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(OSError):
+            while data := await reader.read(65536):
+                if not self._is_cut:
+                    writer.write(data)
+                    await writer.drain()
+        writer.transport.abort()
+
+
+@contextlib.asynccontextmanager
+async def network_to(port: int) -> AsyncIterator[NetworkCut]:
+    """A network to a port of 127.0.0.1."""
+    network = NetworkCut(port)
+    await network.start()
+    try:
+        yield network
+    finally:
+        await network.stop()
