@@ -29,10 +29,11 @@ def key_of(type_: ResourceType, cluster: LogicalClusterName, namespace: str, nam
     return Key(type_.storage, cluster, namespace, name)
 
 
-def copy_of_patched(obj: dict[str, Any], size: int) -> dict[str, Any]:
-    """A deep copy of what a patch makes of an object of ``size`` bytes of JSON.
+def copy_of_patched(obj: dict[str, Any], old: dict[str, Any] | None, size: int) -> dict[str, Any]:
+    """A deep copy of what a patch makes of ``old``, an object of ``size`` bytes of JSON.
 
-    That of a large one shares strings and numbers, and the sets of its managed fields, which nothing changes.
+    That of a large one shares strings and numbers, the sets of its managed fields, which nothing changes, and with ``old`` long
+    lists and their items: they are pruned and have their defaults, and strategies do not change them in place.
     """
     copied: dict[str, Any]
     if size < LARGE:
@@ -43,7 +44,8 @@ def copy_of_patched(obj: dict[str, Any], size: int) -> dict[str, Any]:
     if not isinstance(meta, dict) or not isinstance(entries, list) or set(map(type, entries)) != {dict}:
         copied = json_values.copy_containers(obj)
         return copied
-    copied = json_values.copy_containers({**obj, "metadata": {**meta, "managedFields": None}})
+    before = {**old, "metadata": None} if old is not None else None
+    copied = json_values.copy_of_changed({**obj, "metadata": {**meta, "managedFields": None}}, before)
     copied["metadata"]["managedFields"] = list(map(dict, entries))
     return copied
 
