@@ -54,7 +54,7 @@ def test_a_copy_shares_no_map_or_list() -> None:
 
 
 def test_a_copy_of_what_was_changed_shares_long_lists_only_with_the_old_value() -> None:
-    old = {"long": [{"n": number} for number in range(1_000)], "same": [1] * 1_000, "short": [{"n": 1}]}
+    old: dict[str, Any] = {"long": [{"n": number} for number in range(1_000)], "same": [1] * 1_000, "short": [{"n": 1}]}
     changed = {**old, "long": [*old["long"][:-1], {"n": -1}], "new": {"n": [1]}}
     copied = json_values.copy_of_changed(changed, old)
     assert copied == changed
