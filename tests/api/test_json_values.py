@@ -51,3 +51,17 @@ def test_a_copy_shares_no_map_or_list() -> None:
     assert math.isclose(made["c"], 1)
     assert made["a"] is not value["a"]
     assert made["a"][0] is not value["a"][0]
+
+
+def test_a_copy_of_what_was_changed_shares_long_lists_only_with_the_old_value() -> None:
+    old: dict[str, Any] = {"long": [{"n": number} for number in range(1_000)], "same": [1] * 1_000, "short": [{"n": 1}]}
+    changed = {**old, "long": [*old["long"][:-1], {"n": -1}], "new": {"n": [1]}}
+    copied = json_values.copy_of_changed(changed, old)
+    assert copied == changed
+    assert copied["same"] is old["same"]
+    assert [item is same for item, same in zip(copied["long"], old["long"], strict=True)] == [True] * 999 + [False]
+    assert copied["long"] is not changed["long"]
+    assert copied["long"][-1] is not changed["long"][-1]
+    assert copied["short"][0] is not old["short"][0]
+    assert copied["new"]["n"] is not changed["new"]["n"]
+    assert json_values.copy_of_changed(changed, None) == changed

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from itertools import chain, repeat
 from typing import Any, Final
 
 import orjson
 
 _CONTAINERS: Final = frozenset((dict, list))
+_LONG: Final = 1_000
+"""Items of a list from which a copy takes much memory."""
 _INT64: Final = 1 << 63
 _UINT64: Final = 1 << 64
 
@@ -28,6 +31,26 @@ def copy_containers(value: Any) -> Any:
             return value.copy()
         return [copy_containers(item) if type(item) in _CONTAINERS else item for item in value]
     return value
+
+
+def copy_of_changed(value: Any, old: Any) -> Any:
+    """A copy like `copy_containers`, of what was made of ``old``.
+
+    It shares with ``old`` the long lists that are there too, and the items of long lists that are there at the same index.
+    """
+    kind = type(value)
+    if kind is dict:
+        before: Any = old if type(old) is dict else {}
+        return {
+            key: copy_of_changed(item, before.get(key)) if type(item) in _CONTAINERS else item
+            for key, item in value.items()
+        }
+    if kind is not list or len(value) < _LONG:
+        return copy_containers(value)
+    if value is old:
+        return value
+    earlier = chain(old if type(old) is list else (), repeat(None))
+    return [item if item is same else copy_containers(item) for item, same in zip(value, earlier, strict=False)]
 
 
 def kept_text(value: Any) -> bytes:

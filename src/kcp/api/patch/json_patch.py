@@ -24,6 +24,8 @@ MAX_WORK: Final = 20_000_000
 """List elements that the operations of one patch may shift. Kubernetes has no such limit; no client needs more."""
 MAX_DEPTH: Final = 200
 """Nesting of the values that operations put into a document: that of bodies."""
+_MAX_TOKENS: Final = 1_000
+"""Tokens of a path that may lead to something: orjson decodes and encodes fewer levels."""
 _VISIT_COST: Final = 100
 """Work for one value that is visited, in shifted elements."""
 
@@ -276,6 +278,8 @@ def _tokens(path: str, missing: str) -> list[str]:
     if path == "":
         return []
     if path[0] != "/":
+        raise _PatchError(f"{missing}: {path}: missing value")
+    if path.count("/") > _MAX_TOKENS:
         raise _PatchError(f"{missing}: {path}: missing value")
     tokens = path[1:].split("/")
     if "~" in path:

@@ -87,7 +87,7 @@ async def patch(
         made = patched(write.old, media_type, body, target.type.merge_type)
         if not isinstance(made, dict):
             raise errors.UndecodableError("the patch makes something else than a JSON object of the object")
-        return copy_of_patched(made, write.size)  # the result of a patch shares parts with the old object
+        return copy_of_patched(made, write.old, write.size)  # the result of a patch shares parts with the old object
 
     problems = await run_large(context.body_size, _problems, media_type, body, duplicates or [])
     write = Write(context, target, "update", change=change, problems=problems)
@@ -187,7 +187,7 @@ def apply_of(context: RequestContext, target: Target, applied: Any, *, force: bo
         if old is None and write.size >= LARGE:  # all of the new object comes from the configuration, which becomes it
             kept, applied = documents.encode(applied), None
             return new
-        return copy_of_patched(new, write.size)
+        return copy_of_patched(new, old, write.size)
 
     return Write(
         context,

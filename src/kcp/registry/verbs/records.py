@@ -29,19 +29,22 @@ def key_of(type_: ResourceType, cluster: LogicalClusterName, namespace: str, nam
     return Key(type_.storage, cluster, namespace, name)
 
 
-def copy_of_patched(obj: dict[str, Any], size: int) -> dict[str, Any]:
-    """A deep copy of what a patch makes of an object of ``size`` bytes of JSON.
+def copy_of_patched(obj: dict[str, Any], old: dict[str, Any] | None, size: int) -> dict[str, Any]:
+    """A deep copy of what a patch makes of ``old``, an object of ``size`` bytes of JSON.
 
-    It shares the sets of its managed fields, which nothing changes; that of a large object shares strings and numbers too.
+    It shares the sets of its managed fields, which nothing changes. That of a large one shares strings and numbers too, and with
+    ``old`` long lists and their items: they are pruned and have their defaults, and strategies do not change them in place.
     """
-    copy = json_values.copy if size < LARGE else json_values.copy_containers
-    copied: dict[str, Any]
     meta = obj.get("metadata")
     entries = meta.get("managedFields") if isinstance(meta, dict) else None
     if not isinstance(meta, dict) or not isinstance(entries, list) or set(map(type, entries)) != {dict}:
-        copied = copy(obj)
+        copied: dict[str, Any] = json_values.copy(obj) if size < LARGE else json_values.copy_containers(obj)
         return copied
-    copied = copy({**obj, "metadata": {**meta, "managedFields": None}})
+    unmanaged = {**obj, "metadata": {**meta, "managedFields": None}}
+    if size < LARGE:
+        copied = json_values.copy(unmanaged)
+    else:
+        copied = json_values.copy_of_changed(unmanaged, {**old, "metadata": None} if old is not None else None)
     copied["metadata"]["managedFields"] = list(map(dict, entries))
     return copied
 
