@@ -3,8 +3,9 @@
     python -m bench.revocation                      three servers on three members of etcd, 20 rounds
     python -m bench.revocation --writers 8          while as many connections write to the first server
 
-A round changes one thing through the first server, and asks each of the others again and again. Its figure is the time from the
-answer to the change until the slowest of the others has answered accordingly, its last request included.
+A round changes one thing through the first server, and asks each of the others again and again. Times begin with the answer to
+the change: *in force* is when the slowest of the others has given its first answer by the new state, which includes the time of
+that request; *last by the old* is when any of them gave its last answer by the old state, 0 if there was none.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import uvloop
 
@@ -40,6 +41,13 @@ _PAUSE: Final = 0.001
 _LONGEST: Final = 30.0
 
 Met = Callable[[], Awaitable[bool]]
+
+
+class Times(NamedTuple):
+    """Milliseconds of a round: to the first answer by the new state, and to the last by the old one."""
+
+    in_force: float
+    old: float
 
 
 @dataclass
@@ -68,18 +76,21 @@ class Cluster:
         token: str = answer["status"]["token"]
         return token
 
-    async def slowest(self, conditions: Sequence[Met]) -> float:
-        """Return the milliseconds until the last of the conditions, each about one server, holds."""
+    async def slowest(self, conditions: Sequence[Met]) -> Times:
+        """Ask until each of the conditions, which are about one server each, holds."""
         start = time.perf_counter()
 
-        async def until(met: Met) -> float:
+        async def until(met: Met) -> Times:
+            old = 0.0
             while not await met():
-                if time.perf_counter() - start > _LONGEST:
+                old = time.perf_counter() - start
+                if old > _LONGEST:
                     raise RuntimeError(f"not in force after {_LONGEST:g} s")
                 await asyncio.sleep(_PAUSE)
-            return (time.perf_counter() - start) * 1000
+            return Times((time.perf_counter() - start) * 1000, old * 1000)
 
-        return max(await asyncio.gather(*map(until, conditions)))
+        found = await asyncio.gather(*map(until, conditions))
+        return Times(max(each.in_force for each in found), max(each.old for each in found))
 
     @contextlib.asynccontextmanager
     async def answering(self, token: str, method: str, path: str, body: Any, status: int) -> AsyncIterator[list[Met]]:
@@ -96,8 +107,8 @@ class Cluster:
 
             yield [condition(each) for each in opened]
 
-    async def refused(self, token: str, revoke: Callable[[], Awaitable[Any]]) -> float:
-        """Revoke a token that all accept; return the milliseconds until all refuse it."""
+    async def refused(self, token: str, revoke: Callable[[], Awaitable[Any]]) -> Times:
+        """Revoke a token that all accept; return the times until all refuse it."""
         async with self.answering(token, "POST", _WHO_AM_I, _REVIEW, 201) as accepted:
             await self.slowest(accepted)
         async with self.answering(token, "POST", _WHO_AM_I, _REVIEW, 401) as refused:
@@ -105,7 +116,7 @@ class Cluster:
             return await self.slowest(refused)
 
 
-async def account_deleted(cluster: Cluster) -> float:
+async def account_deleted(cluster: Cluster) -> Times:
     """Delete the account of a token."""
     name = fresh_name("a")
     await cluster.create("serviceaccounts", name)
@@ -113,7 +124,7 @@ async def account_deleted(cluster: Cluster) -> float:
     return await cluster.refused(token, lambda: cluster.write("DELETE", f"{_CORE}/serviceaccounts/{name}"))
 
 
-async def secret_deleted(cluster: Cluster) -> float:
+async def secret_deleted(cluster: Cluster) -> Times:
     """Delete the Secret that a token is bound to."""
     name = fresh_name("s")
     await cluster.create("secrets", name)
@@ -121,7 +132,7 @@ async def secret_deleted(cluster: Cluster) -> float:
     return await cluster.refused(token, lambda: cluster.write("DELETE", f"{_CORE}/secrets/{name}"))
 
 
-async def binding_removed(cluster: Cluster) -> float:
+async def binding_removed(cluster: Cluster) -> Times:
     """Remove the RoleBinding that lets an account list ConfigMaps."""
     name = fresh_name("b")
     await cluster.create("serviceaccounts", name)
@@ -145,12 +156,12 @@ async def _rotate(cluster: Cluster) -> None:
             raise RuntimeError(f"the rotation gave {status}: {answer[:300]!r}")
 
 
-async def key_rotated(cluster: Cluster) -> float:
+async def key_rotated(cluster: Cluster) -> Times:
     """Rotate the key without an overlap: tokens of the older key end."""
     return await cluster.refused(await cluster.token("default"), lambda: _rotate(cluster))
 
 
-async def key_signs(cluster: Cluster) -> float:
+async def key_signs(cluster: Cluster) -> Times:
     """Rotate the key: the other servers sign with the new one."""
 
     def key_of(token: str) -> str:
@@ -188,9 +199,9 @@ async def _write(peer: Peer) -> None:
                 raise RuntimeError(f"{peer.name}: a create gave {status}")
 
 
-async def measure(peers: Sequence[Peer], rounds: int, writers: int) -> dict[str, list[float]]:
-    """Return the milliseconds of each round, by step; each step has a logical cluster of its own."""
-    figures: dict[str, list[float]] = {}
+async def measure(peers: Sequence[Peer], rounds: int, writers: int) -> dict[str, list[Times]]:
+    """Return the times of each round, by step; each step has a logical cluster of its own."""
+    figures: dict[str, list[Times]] = {}
     busy = [asyncio.create_task(_write(peers[0])) for _ in range(writers)]
     try:
         for step, run in STEPS.items():
@@ -208,11 +219,13 @@ async def measure(peers: Sequence[Peer], rounds: int, writers: int) -> dict[str,
     return figures
 
 
-def row(step: str, figures: Sequence[float]) -> str:
-    """A line of the table: the median, the 99th percentile (nearest rank) and the maximum."""
-    ordered = sorted(figures)
-    highest = ordered[math.ceil(0.99 * len(ordered)) - 1]
-    return f"{step:40}{statistics.median(ordered):10.1f}{highest:10.1f}{ordered[-1]:10.1f}"
+def row(step: str, figures: Sequence[Times]) -> str:
+    """A line of the table: median, 99th percentile (nearest rank) and maximum of both times."""
+    line = f"{step:40}"
+    for ordered in (sorted(each.in_force for each in figures), sorted(each.old for each in figures)):
+        percentile = ordered[math.ceil(0.99 * len(ordered)) - 1]
+        line += "".join(f"{figure:9.1f}" for figure in (statistics.median(ordered), percentile, ordered[-1]))
+    return line
 
 
 def main() -> None:
@@ -233,7 +246,8 @@ def main() -> None:
         arguments = ["--etcd-servers", ",".join(etcd.urls)]
         servers = [stack.enter_context(kcp_server(arguments)) for _ in range(options.servers)]
         figures = uvloop.run(measure([each.peer for each in servers], options.rounds, options.writers))
-    print(f"{'milliseconds until in force on the others':40}{'p50':>10}{'p99':>10}{'max':>10}")
+    print(f"{'milliseconds on the other servers':40}{'in force':>9}{'':18}{'last by the old':>18}")
+    print(" " * 40 + "".join(f"{title:>9}" for title in ("p50", "p99", "max") * 2))
     for step, found in figures.items():
         print(row(step, found))
 

@@ -284,7 +284,9 @@ def _take_controllers(choices: dict[str, Any]) -> _Controllers:
     taken = take_controller_choices(choices)
     if auto_publish and not (negotiation or with_controller):
         raise click.UsageError("--auto-publish-apis needs --install-api-negotiation or --with-cluster-controller")
-    needless = [name for name, value in taken.items() if value and not with_controller]
+    needless = [
+        name for name, value in taken.items() if value and name != "heartbeat_threshold" and not with_controller
+    ]
     if needless:
         raise click.UsageError(f"--{needless[0].replace('_', '-')} needs --with-cluster-controller")
     return _Controllers(negotiation, auto_publish, taken if with_controller else None)

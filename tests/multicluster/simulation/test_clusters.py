@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -10,6 +13,8 @@ from typing import Any
 import pytest
 import yaml
 
+from tests.documentation.test_readme import ROOT, blocks
+from tests.support.kcp_process import run
 from tests.support.kubectl import WITH_PATIENCE, Kubectl
 from tests.support.simulated_clusters import SimulatedCluster, simulated_clusters
 from tests.support.waiting import wait_until
@@ -140,3 +145,30 @@ def test_workloads_report_ready_copies_where_no_pods_are_made(tmp_path: Path) ->
         kubectl("create", "job", "sum", "--image=sum:1")
         kubectl("wait", "job/sum", "--for=condition=Complete", WITH_PATIENCE)
         assert items(kubectl, "pods,rs") == []
+
+
+def test_the_command_prints_what_the_page_shows(tmp_path: Path) -> None:
+    (shown,) = [block for block in blocks(ROOT / "docs" / "multicluster.md", "") if "kcp simulate-cluster" in block]
+    command, _, expected = shown.removeprefix("$ kcp ").partition("\n")
+    with subprocess.Popen(
+        [sys.executable, "-m", "kcp", *command.split()], cwd=tmp_path, stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        said = process.stdout.readline() + process.stdout.readline()
+        process.terminate()
+    assert re.sub(r":\d+$", ":40339", said, flags=re.MULTILINE) == expected
+    assert process.returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("East",), '"East" cannot be the name of a cluster'),
+        (("east", "--cpu", "many"), "--cpu: "),
+        (("east", "--readiness-delay", "soon"), "is not a duration"),
+    ],
+)
+def test_settings_that_make_no_sense_are_refused(arguments: tuple[str, ...], message: str, tmp_path: Path) -> None:
+    done = run("simulate-cluster", *arguments, cwd=tmp_path)
+    assert done.returncode == 2
+    assert message in done.stderr

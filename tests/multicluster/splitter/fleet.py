@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+import dataclasses
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from typing import Any
@@ -155,14 +156,14 @@ async def deployments_of(cluster: SimulatedCluster) -> list[Object]:
 
 
 @asynccontextmanager
-async def joined(*found: SimulatedCluster) -> AsyncIterator[Fleet]:
+async def joined(*found: SimulatedCluster, resources: Sequence[str] = OPTIONS.resources) -> AsyncIterator[Fleet]:
     """A server with the controllers of clusters, and a logical cluster of it where clusters are registered."""
     with Server() as server:
         cluster = server.logical_cluster("root")
         configuration = load_configuration(cluster.kubeconfig, qps=0.0)
         async with Client(configuration) as client, asyncio.TaskGroup() as tasks:
             running = [
-                tasks.create_task(clusters.run(configuration, OPTIONS)),
+                tasks.create_task(clusters.run(configuration, dataclasses.replace(OPTIONS, resources=resources))),
                 tasks.create_task(splitter.run(configuration, leader_elect=False)),
             ]
             fleet = Fleet(client, cluster)

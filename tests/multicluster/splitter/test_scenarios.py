@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import signal
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import yaml
 
 from kcp.multicluster.placement import OWNED_BY_LABEL
 from tests.multicluster.splitter.fleet import deployments_of, joined
@@ -132,3 +134,46 @@ async def test_a_cordoned_cluster_gets_no_more_copies_and_a_drained_one_gives_th
         await fleet.settles(**{"us-east1": 14})
         await fleet.patch_cluster(west.name, unschedulable=False, evictAfter=None)
         await fleet.settles(**{"us-east1": 7, "us-west1": 7})
+
+
+async def test_stateful_sets_and_jobs_are_split_and_daemon_sets_are_placed(found: Clusters, tmp_path: Path) -> None:
+    resources = ("deployments.apps", "statefulsets.apps", "jobs.batch", "daemonsets.apps")
+    async with joined(*found[:2], resources=resources) as fleet:
+        kubectl = Kubectl(CURRENT, fleet.cluster.kubeconfig, tmp_path)
+
+        async def started() -> bool:
+            served = {str(each.group_resource) for each in (await fleet.client.discovery.refresh()).resources}
+            return served >= set(resources)
+
+        await eventually(started, "all types are served", 60)
+        await asyncio.to_thread(_run_workloads, kubectl)
+
+
+def _run_workloads(kubectl: Kubectl) -> None:
+    pod = {"metadata": {"labels": {"app": "db"}}, "spec": {"containers": [{"name": "db", "image": "db:1"}]}}
+    selector = {"matchLabels": {"app": "db"}}
+    for kind, spec in (
+        ("StatefulSet", {"replicas": 5, "serviceName": "db", "selector": selector, "template": pod}),
+        ("DaemonSet", {"selector": selector, "template": pod}),
+    ):
+        manifest = {"apiVersion": "apps/v1", "kind": kind, "metadata": {"name": "db"}, "spec": spec}
+        kubectl("apply", "-f", "-", stdin=yaml.safe_dump(manifest))
+    never = {**pod, "spec": {**pod["spec"], "restartPolicy": "Never"}}
+    job = {"completions": 5, "parallelism": 2, "template": never}
+    kubectl(
+        *("apply", "-f", "-"),
+        stdin=yaml.safe_dump({"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": "sum"}, "spec": job}),
+    )
+    kubectl("rollout", "status", "statefulset/db", WITH_PATIENCE)
+    kubectl("wait", "job/sum", "--for=condition=Complete", WITH_PATIENCE)
+    kubectl("rollout", "status", "daemonset/db", WITH_PATIENCE)
+    columns = "custom-columns=N:.metadata.name,R:.status.readyReplicas,S:.status.succeeded"
+    shown = kubectl("get", "statefulsets,jobs", "-o", columns, "--no-headers").split()
+    numbers = dict(zip(shown[::3], zip(shown[1::3], shown[2::3], strict=True), strict=True))
+    assert numbers.pop("db")[0] == "5"
+    assert numbers.pop("sum")[1] == "5"
+    assert sorted(numbers.values()) == [("2", "<none>"), ("3", "<none>"), ("<none>", "2"), ("<none>", "3")]
+    kubectl("set", "image", "statefulset/db", "db=db:2")
+    kubectl("rollout", "status", "statefulset/db", WITH_PATIENCE)
+    images = kubectl("get", "statefulsets", "-o", "jsonpath={.items[*].spec.template.spec.containers[*].image}").split()
+    assert set(images) == {"db:2"}

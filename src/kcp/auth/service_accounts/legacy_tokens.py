@@ -59,7 +59,7 @@ def check_valid(secret: Object, account: Account) -> None:
 
 
 def end_of_day(now: float) -> float:
-    """The Unix time of the next midnight (UTC), at which a use is recorded anew."""
+    """The Unix time of the next midnight (UTC), at which a use is recorded again."""
     return (now // 86_400 + 1) * 86_400
 
 

@@ -36,6 +36,8 @@ T = TypeVar("T")
 
 _KEEP_ALIVE: Final = {"TCP_KEEPIDLE": 30, "TCP_KEEPALIVE": 30, "TCP_KEEPINTVL": 10, "TCP_KEEPCNT": 3}
 """A dead connection is detected within a minute, also that of a watch without events."""
+_IDLE: Final = 70.0
+"""Seconds until an unused connection is closed: less than servers wait, and enough for what is done once a minute."""
 
 _CLOSING_INTERVAL: Final = 0.002
 _CLOSING_CHECKS: Final = 500
@@ -65,7 +67,7 @@ class Connection:
 
     def open(self) -> None:
         """Create the connection pool. Connects at the first request."""
-        connector = aiohttp.TCPConnector(limit=0, socket_factory=self._socket)
+        connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=_IDLE, socket_factory=self._socket)
         self._session = aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar())
         # aiohttp repeats PUT and DELETE when a reused connection breaks, though the server may have executed them
         self._session._retry_connection = False  # noqa: SLF001 - aiohttp has no public option

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from kcp.api.kinds import GroupResource
 from kcp.client import Client, ConflictError, EventRecorder, InvalidError, NotFoundError, RetryError
@@ -18,7 +19,7 @@ from kcp.multicluster.syncer.metrics import SyncerMetrics
 from kcp.multicluster.syncer.needs import is_needed
 from kcp.multicluster.syncer.ownership import Identity, Key, annotations_of, metadata_of
 from kcp.multicluster.syncer.references import References
-from kcp.multicluster.syncer.statuses import Problem, status_for_source, with_problem, without_problem_time
+from kcp.multicluster.syncer.statuses import Problem, Written, status_for_source, with_problem, without_problem_time
 from kcp.multicluster.syncer.synced_types import SyncedType
 from kcp.multicluster.syncer.transforms import (
     FIELD_PREFIX,
@@ -28,6 +29,9 @@ from kcp.multicluster.syncer.transforms import (
     field_annotations,
     references_of,
 )
+
+_LAG: Final = 3.0
+"""Seconds for which a cache may not show what was written. Until it does, further requests would repeat the last ones."""
 
 
 class Settled(NamedTuple):
@@ -52,8 +56,10 @@ class Shared:
     types: dict[GroupResource, SyncedType] = field(default_factory=dict)
     references: References = field(default_factory=References)
     settled: dict[Key, Settled] = field(default_factory=dict)
-    statuses: dict[Key, tuple[str, str]] = field(default_factory=dict)
-    """Digests of the last status that was written, and of what the server made of it."""
+    statuses: dict[Key, Written] = field(default_factory=dict)
+    """The last status that was written."""
+    created: dict[Key, float] = field(default_factory=dict)
+    """When the cache must have the copies that were created and that it has not shown yet."""
 
     @property
     def manager(self) -> str:
@@ -75,6 +81,7 @@ class Shared:
         """Forget what was found of a copy that is gone."""
         self.settled.pop(key, None)
         self.statuses.pop(key, None)
+        self.created.pop(key, None)
 
 
 class Reconciliation:
@@ -113,6 +120,7 @@ class Reconciliation:
             Step.READ_COPY: self._read_copy,
             Step.HOLD: self._hold,
         }
+        self._await_copy()
         while (step := decide(self._state())) in steps:
             await steps[step]()
         if step is Step.APPLY:
@@ -127,6 +135,15 @@ class Reconciliation:
             self._gone()
             if not self._synced.sees_creations and self._shared.references.are_to(self._key):
                 raise RetryError("it is named, does not exist, and may be created without a sign")
+
+    def _await_copy(self) -> None:
+        """Wait until the cache has a copy that was created just now. Raises RetryError."""
+        due = self._shared.created.get(self._key)
+        if due is None:
+            return
+        if self._copy is None and _time() < due:
+            raise RetryError("the copy was created, and the cache does not have it yet")
+        del self._shared.created[self._key]
 
     def _gone(self) -> None:
         self._shared.forget(self._key)
@@ -222,6 +239,8 @@ class Reconciliation:
         live = present
         if live is None or not self._is_in_sync(live, wanted, content or ""):
             live = await synced.copies.apply(wanted, present)
+            if present is None:
+                shared.created[self._key] = _time() + _LAG
         shared.settled[self._key] = Settled(str(metadata_of(source)["resourceVersion"]), content_digest(live))
         return live
 
@@ -312,7 +331,7 @@ class Reconciliation:
         if live is not None:
             wanted = status_for_source(live, before, problem)
         comparable = digest(without_problem_time(wanted))
-        if wanted == before or self._shared.statuses.get(self._key) == (comparable, digest(before)):
+        if wanted == before or self._is_written(comparable):
             return
         uid = str(metadata_of(self._source)["uid"])
         try:
@@ -325,4 +344,18 @@ class Reconciliation:
             if (error.details or {}).get("name"):  # else another object has the name by now
                 self._record(Problem("StatusNotWritten", str(error)))
             raise RetryError(str(error)) from error
-        self._shared.statuses[self._key] = comparable, digest(written.get("status") or {})
+        self._shared.statuses[self._key] = Written.of(comparable, self._source, written, _time() + _LAG)
+
+    def _is_written(self, wanted: str) -> bool:
+        """Return whether a status was written. Raises RetryError if the cache does not show that yet."""
+        assert self._source is not None
+        last = self._shared.statuses.get(self._key)
+        if last is None or last.wanted != wanted:
+            return False
+        if last.is_missed_by(self._source, _time()):
+            raise RetryError("the status was written, and the cache does not show it yet")
+        return last.is_shown_by(self._source)
+
+
+def _time() -> float:
+    return asyncio.get_running_loop().time()

@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from typing import Any, Final, NamedTuple
 
 from kcp.api.times import now
+from kcp.client.versions import is_older
+from kcp.multicluster.syncer.comparisons import digest
 from kcp.multicluster.syncer.ownership import annotations_of, metadata_of
 from kcp.multicluster.syncer.transforms import GENERATION_ANNOTATION
 
@@ -76,6 +78,35 @@ def _condition(problem: Problem, before: Mapping[str, Any]) -> dict[str, Any]:
         "message": problem.message,
         "lastTransitionTime": since or now(),
     }
+
+
+class Written(NamedTuple):
+    """A status that was written upstream: its digest, and that of what the server made of it.
+
+    ``since`` and ``until`` are the versions of the object before and after the write, ``expires`` a time after which a cache must
+    have shown the write.
+    """
+
+    wanted: str
+    status: str
+    since: str
+    until: str
+    expires: float
+
+    @classmethod
+    def of(cls, wanted: str, before: Mapping[str, Any], after: Mapping[str, Any], expires: float) -> Written:
+        """Return what is remembered of a write, by the object before and after it."""
+        since, until = (str(metadata_of(each).get("resourceVersion")) for each in (before, after))
+        return cls(wanted, digest(after.get("status") or {}), since, until, expires)
+
+    def is_shown_by(self, found: Mapping[str, Any]) -> bool:
+        """Return whether an object has the status."""
+        return digest(found.get("status") or {}) == self.status
+
+    def is_missed_by(self, found: Mapping[str, Any], at: float) -> bool:
+        """Return whether an object, as a cache has it at a time, is from before the write. A restored backup is not."""
+        version = str(metadata_of(found).get("resourceVersion"))
+        return at < self.expires and is_older(version, self.until) and not is_older(version, self.since)
 
 
 class _Generations(NamedTuple):

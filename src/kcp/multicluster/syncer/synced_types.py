@@ -39,6 +39,8 @@ class SyncedType:
         self.copies = Copies(downstream, pair.downstream)
         self._identity = identity
         self._queue = queue
+        self.early: set[Key] = set()
+        """What was to be reconciled before all caches had their first lists."""
         self._assigned_changed = assigned
         self.assigned: View = source.assigned(pair.upstream, self._on_assigned)
         self.follows_others: bool = str(self.resource) in kinds().dependencies
@@ -63,6 +65,11 @@ class SyncedType:
     async def completed(self) -> None:
         """Wait until all caches have their first lists."""
         await asyncio.gather(*(view.synchronized() for view in self._views()))
+
+    def take_early(self) -> set[Key]:
+        """Return `early`, and empty it."""
+        early, self.early = self.early, set()
+        return early
 
     async def stop(self) -> None:
         """Stop the watches."""

@@ -180,6 +180,8 @@ class Syncer:
             key = synced.key_of_copy(cached)
             if key is not None:
                 self._queue.add(key)
+        for key in synced.take_early():
+            self._queue.add(key)
         for cached in list(synced.assigned):
             if synced.rules.references:
                 self._shared.refer(Key(synced.resource, cached.key.namespace, cached.key.name), cached.decode())
@@ -254,6 +256,9 @@ class Syncer:
         assert self._shared is not None
         synced = self._shared.types.get(key.resource)
         if synced is None:
+            return
+        if not synced.is_complete:
+            synced.early.add(key)  # what only one side has in the caches yet would be read, object by object
             return
         try:
             await Reconciliation(self._shared, synced, key).run()
