@@ -2,8 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
+from typing import Final, NamedTuple
+
 from prometheus_client import CollectorRegistry, Counter, Gauge, generate_latest
 from prometheus_client.process_collector import ProcessCollector
+
+
+class Figures(NamedTuple):
+    """The present figures of one syncer."""
+
+    queued: int
+    types: int
+    stopped: int
+
+
+_GAUGES: Final = (
+    ("kcp_syncer_queued", "Objects that wait to be reconciled."),
+    ("kcp_syncer_synced_resources", "Resources that are synced."),
+    ("kcp_syncer_stopped_resources", "Resources that cannot be synced."),
+)
+"""Name and description of the sums of the figures of all syncers, in the order of `Figures`."""
 
 
 class SyncerMetrics:
@@ -22,14 +42,22 @@ class SyncerMetrics:
             "kcp_syncer_problems", "Attempts to copy an object that the cluster did not take.", registry=registry
         )
         self.deletions = Counter("kcp_syncer_deletions", "Copies that were deleted.", registry=registry)
-        self.queued = Gauge("kcp_syncer_queued", "Objects that wait to be reconciled.", registry=registry)
-        self.types = Gauge("kcp_syncer_synced_resources", "Resources that are synced.", registry=registry)
-        self.stopped = Gauge("kcp_syncer_stopped_resources", "Resources that cannot be synced.", registry=registry)
+        self._syncers: dict[int, Callable[[], Figures]] = {}
+        for number, (name, text) in enumerate(_GAUGES):
+            Gauge(name, text, registry=registry).set_function(partial(self._sum, number))
         self.heartbeat = Gauge(
             "kcp_syncer_heartbeat_timestamp_seconds",
-            "Time of the last heartbeat in seconds since the epoch.",
+            "Time of the last heartbeat of any syncer in seconds since the epoch.",
             registry=registry,
         )
+
+    def add(self, figures: Callable[[], Figures]) -> Callable[[], None]:
+        """Add a syncer by the function that returns its present figures. Returns a function that removes it."""
+        self._syncers[id(figures)] = figures
+        return lambda: self._syncers.pop(id(figures), None) and None
+
+    def _sum(self, number: int) -> int:
+        return sum(figures()[number] for figures in list(self._syncers.values()))
 
     def text(self) -> bytes:
         """Return the exposition."""

@@ -29,7 +29,7 @@ from kcp.multicluster.syncer.cleaning import NamespaceCleaner
 from kcp.multicluster.syncer.downstream import Namespaces
 from kcp.multicluster.syncer.event_following import EventFollower
 from kcp.multicluster.syncer.heartbeat import Heartbeat, synced_condition
-from kcp.multicluster.syncer.metrics import SyncerMetrics
+from kcp.multicluster.syncer.metrics import Figures, SyncerMetrics
 from kcp.multicluster.syncer.ownership import Key, metadata_of
 from kcp.multicluster.syncer.reconciling import Reconciliation, Shared
 from kcp.multicluster.syncer.sources import InformerView, ObjectSource, OwnSource, view_of
@@ -138,6 +138,7 @@ class Syncer:
                 lambda namespace: self._cleaning.add_later(namespace, self._settings.clean_delay),
             )
             stack.push_async_callback(self._follow_cluster().stop)
+            stack.callback(self._metrics.add(self._figures))
             try:
                 await self._run_parts(stack)
             except BaseExceptionGroup as errors:
@@ -236,6 +237,10 @@ class Syncer:
             else:
                 self._is_replaced.clear()
 
+    def _figures(self) -> Figures:
+        types = 0 if self._shared is None else len(self._shared.types)
+        return Figures(len(self._queue), types, 0 if self._types is None else len(self._types.stopped))
+
     def _report(self) -> tuple[list[str], dict[str, Any]]:
         """Return the resources that are synced, and the condition of the Cluster."""
         assert self._shared is not None
@@ -244,9 +249,6 @@ class Syncer:
         incomplete = [str(resource) for resource, synced in types.items() if not synced.is_complete]
         condition = synced_condition(self._types.stopped, incomplete, self._condition, chosen=self._types.chosen)
         self._condition = condition
-        self._metrics.types.set(len(types))
-        self._metrics.stopped.set(len(self._types.stopped))
-        self._metrics.queued.set(len(self._queue))
         self._metrics.heartbeat.set(time.time())
         return sorted(str(resource) for resource in types), condition
 
