@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kcp.api.quantity import parse_quantity
@@ -118,6 +118,7 @@ def test_capacities_add_up(millis: list[int]) -> None:
     assert parse_quantity(total).milli() == sum(millis)
 
 
+@settings(max_examples=30)
 @given(
     st.recursive(
         st.none() | st.text() | st.integers(), lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner)
