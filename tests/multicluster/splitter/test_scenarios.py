@@ -158,7 +158,10 @@ def _run_workloads(kubectl: Kubectl) -> None:
     ):
         manifest = {"apiVersion": "apps/v1", "kind": kind, "metadata": {"name": "db"}, "spec": spec}
         kubectl("apply", "-f", "-", stdin=yaml.safe_dump(manifest))
-    never = {**pod, "spec": {**pod["spec"], "restartPolicy": "Never"}}
+    never = {
+        "metadata": pod["metadata"],
+        "spec": {"restartPolicy": "Never", "containers": [{"name": "sum", "image": "sum:1"}]},
+    }
     job = {"completions": 5, "parallelism": 2, "template": never}
     kubectl(
         *("apply", "-f", "-"),
