@@ -61,6 +61,7 @@ TESTED = {
     "kcp store check": "tests/documentation/test_operations.py",
     "kcp crd-puller": "tests/cli/test_crd_puller.py",
     "kcp syncer": "tests/cli/test_syncer.py",
+    "kcp start --with-cluster-controller": "tests/documentation/test_demo.py",
     "kcp store export": "tests/operations/test_export_import.py",
     "kubectl delete --raw": "tests/server/test_damaged_values.py",
     "cat > keys.yaml": "tests/encryption/test_page.py",

@@ -150,8 +150,7 @@ async def test_stateful_sets_and_jobs_are_split_and_daemon_sets_are_placed(found
 
 
 def _run_workloads(kubectl: Kubectl) -> None:
-    containers = {"containers": [{"name": "db", "image": "db:1"}]}
-    pod = {"metadata": {"labels": {"app": "db"}}, "spec": containers}
+    pod = {"metadata": {"labels": {"app": "db"}}, "spec": {"containers": [{"name": "db", "image": "db:1"}]}}
     selector = {"matchLabels": {"app": "db"}}
     for kind, spec in (
         ("StatefulSet", {"replicas": 5, "serviceName": "db", "selector": selector, "template": pod}),
@@ -159,7 +158,10 @@ def _run_workloads(kubectl: Kubectl) -> None:
     ):
         manifest = {"apiVersion": "apps/v1", "kind": kind, "metadata": {"name": "db"}, "spec": spec}
         kubectl("apply", "-f", "-", stdin=yaml.safe_dump(manifest))
-    never = {**pod, "spec": {**containers, "restartPolicy": "Never"}}
+    never = {
+        "metadata": pod["metadata"],
+        "spec": {"restartPolicy": "Never", "containers": [{"name": "sum", "image": "sum:1"}]},
+    }
     job = {"completions": 5, "parallelism": 2, "template": never}
     kubectl(
         *("apply", "-f", "-"),
