@@ -97,7 +97,16 @@ def test_empty_maps_are_shared_in_managed_fields_only() -> None:
     assert owned == decoded["spec"]["map"]
 
 
-@pytest.mark.parametrize("value", ["null", "0", "false", '""', "[]"])
+def test_equal_nodes_of_list_items_are_shared_in_managed_fields() -> None:
+    nodes = ['{".":{},"f:name":{}}', '{".":{},"f:name":{},"f:v":{}}', '{"f:deep":{"f:a":{}}}']
+    members = ",".join(f'"k{number}":{nodes[number % 3]}' for number in range(12_000))
+    decoded = large_json.decode((FIELDS % (members, members)).encode())
+    owned = decoded["metadata"]["managedFields"][0]["fieldsV1"]["f:data"]
+    assert len({id(node) for node in owned.values() if "." in node}) <= 3, "the last one is decoded by itself"
+    assert owned == decoded["spec"]["map"]
+
+
+@pytest.mark.parametrize("value", ["null", "0", "false", '""', "[]", '{"a":null}', '{"a":0}', '{"a":[]}'])
 def test_other_empty_values_in_managed_fields_stay(value: str) -> None:
     members = ",".join(f'"f:k{number}":{value}' for number in range(12_000))
     body = (FIELDS % (members, members)).encode()

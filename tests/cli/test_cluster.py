@@ -42,6 +42,8 @@ def plane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
             ("cluster", "register", "east", "--kubeconfig", "/no/such/file"),
             "/no/such/file: there is no such kubeconfig",
         ),
+        (("cluster-controller", "--cluster-logical-clusters", "a,B_"), '"B_" is not a logical cluster name'),
+        (("cluster-controller", "--heartbeat-threshold", "0s"), "--heartbeat-threshold must be longer than 0 s"),
         (("cluster", "cordon"), "Missing argument 'NAME...'"),
     ],
 )

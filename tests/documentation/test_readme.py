@@ -49,7 +49,9 @@ def test_the_first_screen_has_the_two_commands() -> None:
     assert ".venv/bin/pytest" in testing
 
 
-@pytest.mark.parametrize("script", [".ci/run", ".ci/versions", "contrib/check-readme.sh", "contrib/lock.sh"])
+@pytest.mark.parametrize(
+    "script", [".ci/run", ".ci/versions", "contrib/check-readme.sh", "contrib/demo/run.sh", "contrib/lock.sh"]
+)
 def test_scripts_can_be_run(script: str) -> None:
     assert os.access(ROOT / script, os.X_OK)
     subprocess.run(["bash", "-n", ROOT / script], check=True)
@@ -75,7 +77,7 @@ def test_the_server_prints_what_the_readme_shows(tmp_path: Path) -> None:
 
 
 def test_the_session_with_kubectl_in_the_readme_works(tmp_path: Path) -> None:
-    (session,) = [block for block in blocks(README, "") if block.startswith("$ kubectl")]
+    (session,) = [block for block in blocks(README, "") if block.startswith("$ kubectl get ns")]
     commands = re.split(r"^\$ ", session, flags=re.MULTILINE)[1:]
     assert len(commands) > 2
     with Server(root_directory=tmp_path) as server:

@@ -47,6 +47,13 @@ def info(
 
 
 def dispatcher(reading: int = 0, mutating: int = 0, wait: float = 60.0) -> Dispatcher:
+    """A dispatcher that has several users."""
+    tested = new_dispatcher(reading, mutating, wait)
+    tested._several = True
+    return tested
+
+
+def new_dispatcher(reading: int = 0, mutating: int = 0, wait: float = 60.0) -> Dispatcher:
     limits = InFlight(Limit(reading), Limit(mutating))
     return Dispatcher(limits, flow_limit=1000, total_limit=1000, wait_limit=Deadlines(wait))
 
@@ -137,6 +144,36 @@ async def test_when_the_loop_does_not_keep_up_a_flow_that_used_time_waits_and_ot
     assert tested.begin(arrival("light", waited=LONG_AGO), info(cluster="two")).taken
     await waiting
     assert second.taken
+
+
+async def test_the_gets_of_a_sole_user_pass_until_there_is_another_user() -> None:
+    tested = new_dispatcher()
+    for _ in range(3):
+        slot = tested.begin(arrival("heavy", waited=LONG_AGO), info(cluster="one"))
+        assert slot.taken
+        slot.charge(MILLISECOND)
+        slot.leave()
+    assert len(tested.queues) == 0
+    listed = tested.begin(arrival("heavy", waited=LONG_AGO), info("/api/v1/configmaps", cluster="one"))
+    assert isinstance(listed, FairSlot)
+    tested.begin(arrival("light", waited=LONG_AGO), info(method="DELETE", cluster="two"))
+    assert isinstance(tested.begin(arrival("heavy", waited=LONG_AGO), info(cluster="one")), FairSlot)
+
+
+async def test_anonymous_clients_are_no_sole_user() -> None:
+    tested = new_dispatcher()
+    assert isinstance(tested.begin(arrival(ANONYMOUS.name, waited=LONG_AGO), info("/version")), FairSlot)
+
+
+async def test_a_user_is_alone_again_when_the_others_are_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("kcp.server.requests.fairness.dispatcher._SWEEP", 0.001)
+    tested = new_dispatcher()
+    for name in ("heavy", "light", "heavy"):
+        tested.begin(Request(User(name), time.perf_counter() - LONG_AGO), info(method="DELETE")).leave()
+    async with asyncio.timeout(30):
+        while len(tested.queues) > 1 or tested._several:
+            await asyncio.sleep(0.001)
+    assert not isinstance(tested.begin(arrival("heavy", waited=LONG_AGO), info()), FairSlot)
 
 
 async def test_time_before_a_request_has_a_slot_is_charged() -> None:

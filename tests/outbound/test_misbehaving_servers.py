@@ -241,6 +241,57 @@ async def test_a_token_file_that_has_changed_is_read_after_a_401(tmp_path: Path,
         assert await webhook.post_json({}, PATIENCE) == {}
 
 
+async def test_a_changed_file_of_authorities_is_read_after_a_certificate_that_is_not_trusted(
+    tmp_path: Path, outbound: Outbound
+) -> None:
+    from kcp.auth.certificates import new_authority
+
+    async def fine(_: web.BaseRequest) -> web.Response:
+        return json_answer({})
+
+    with HTTPSServer(tmp_path, fine) as server:
+        right = server.ca_file.read_bytes()
+        server.ca_file.write_bytes(new_authority("another").certificate)
+        client = client_of(server, outbound)
+        assert "not trusted" in str(await refusal(client))
+        server.ca_file.write_bytes(b"")  # it is being replaced
+        assert "not trusted" in str(await refusal(client))
+        server.ca_file.unlink()
+        assert "not trusted" in str(await refusal(client))
+        server.ca_file.write_bytes(right)
+        assert await WebhookClient(client, ONCE).post_json({}, PATIENCE) == {}
+
+
+async def test_changed_files_of_authorities_and_certificates_are_in_force_for_the_next_connections(
+    tmp_path: Path, outbound: Outbound, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from kcp.auth.certificates import new_authority, new_client_identity
+    from kcp.client.credentials import files
+    from kcp.outbound import authorities
+
+    monkeypatch.setattr(authorities, "_REREAD", 0.0)
+    monkeypatch.setattr(files, "_REREAD", 0.0)
+
+    async def fine(_: web.BaseRequest) -> web.Response:
+        return json_answer({})
+
+    def write_pair(name: str) -> None:
+        pair = new_client_identity(server.authority, name, ())
+        (tmp_path / "client.crt").write_bytes(pair.certificate)
+        (tmp_path / "client.key").write_bytes(pair.key)
+
+    with HTTPSServer(tmp_path, fine) as server:
+        user = {"client-certificate": "client.crt", "client-key": "client.key"}
+        write_pair("first")
+        client = client_of(server, outbound, user=user)
+        for name in ("first", "second"):
+            write_pair(name)
+            await WebhookClient(client, ONCE).post_json({}, PATIENCE)
+        assert server.client_certificates == ["first", "second"]
+        server.ca_file.write_bytes(new_authority("another").certificate)
+        assert "not trusted" in str(await refusal(client))
+
+
 async def test_connections_are_reused_and_their_number_is_bounded(tmp_path: Path, outbound: Outbound) -> None:
     async def fine(_: web.BaseRequest) -> web.Response:
         await asyncio.sleep(0)

@@ -128,7 +128,7 @@ def test_a_number_beyond_64_bits_cannot_identify_an_item() -> None:
         field_sets.value_element(10**30)
 
 
-TEXTS = st.text(alphabet=st.sampled_from('ab"\\\\,:{}[]'), max_size=5)
+TEXTS = st.text(alphabet=st.sampled_from('ab"\\\\,:{}[] !#~é'), max_size=5)
 MANY = 1_200
 SPECS = st.fixed_dictionaries(
     {},

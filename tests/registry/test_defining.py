@@ -11,11 +11,13 @@ import pytest
 import yaml
 
 from kcp.api import documents, metadata
+from kcp.logical_clusters import WILDCARD
 from kcp.registry.requests import Target
 from kcp.registry.types import catalog
 from kcp.registry.types.catalog import Catalog
 from kcp.registry.types.resource_types import from_definition
 from kcp.registry.types.surfaces import Surface
+from kcp.store.contract import UNREADABLE, DamagedValueError, Event, Key, Record
 from tests.support.objects import definition, widget
 from tests.support.registry_client import WIDGETS, Object, RegistryClient, refused
 
@@ -261,3 +263,33 @@ async def test_objects_of_kubernetes_kinds_have_the_same_schema_for_every_server
     prepared, (fresh,) = client.type("deployments", "apps"), from_definition(made)
     assert prepared.raw_schema != prepared.declared_schema, "it has patch strategies"
     assert prepared.schema_hash == fresh.schema_hash
+
+
+@pytest.mark.parametrize("many", [False, True])
+async def test_a_definition_that_became_unreadable_takes_its_type_away_and_no_other(
+    client: RegistryClient, many: bool, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As when another server writes it with an encryption key that this one does not have."""
+    if many:
+        monkeypatch.setattr(catalog, "_FEW", 1)
+    for plural in ("tops", "lows"):
+        await client.create(client.definitions, definition(plural, plural.title()), "")
+    found = client.registry.catalog
+    assert found.find(client.cluster, "example.com", "v1", "tops") is not None
+    assert (await found.load(WILDCARD)).find("example.com", "v1", "tops") is not None
+    key = Key(catalog.DEFINITIONS, client.cluster, "", "tops.example.com")
+    before = client.registry.store.get(key)
+    assert before is not None
+    revision = before.revision + 100
+    found._on_change([Event(revision, key, Record(key, revision, UNREADABLE, ""), before)])
+    assert found.find(client.cluster, "example.com", "v1", "tops") is None
+    assert await found.look_up(client.cluster, "example.com", "v1", "tops") is None
+    assert found.find(client.cluster, "example.com", "v1", "lows") is not None
+    assert 'customresourcedefinitions "tops.example.com" of logical cluster root cannot be read' in caplog.text
+
+    def damaged(asked: Key) -> Record | None:
+        raise DamagedValueError(asked, revision, recoverable=False)
+
+    found._alone.clear()
+    monkeypatch.setattr(client.registry.store, "get", damaged)
+    assert await found.look_up(client.cluster, "example.com", "v1", "tops") is None

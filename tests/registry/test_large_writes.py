@@ -11,6 +11,7 @@ import pytest
 
 from kcp.api import errors
 from kcp.registry.admission.chain import AdmissionRequest
+from kcp.registry.requests import Target
 from kcp.registry.verbs.large_writes import LargeWrites, Owner, Permit
 from tests.registry.admission_cases import Probe, with_plugins
 from tests.support.objects import config_map
@@ -224,3 +225,52 @@ async def test_a_write_of_a_plugin_does_not_wait_for_the_write_that_waits_for_it
         await patching.patch(client.config_maps, "a", {"data": {"b": "c"}})
     assert (await client.get(client.config_maps, "b"))["data"]["copied"] == "yes"
     assert patching.registry.large_writes.bytes == 0
+
+
+class Earlier(Probe):
+    """A plugin that lets another client write the object before it admits the first attempt."""
+
+    def write_with(self, client: RegistryClient) -> None:
+        self.client = client
+
+    async def validate(self, request: AdmissionRequest) -> None:
+        await super().validate(request)
+        if len(self.validated) == 1:
+            await self.client.apply(self.client.config_maps, config_map("a", first="yes"), "first")
+
+
+async def test_a_large_apply_that_meets_another_create_is_made_again(client: RegistryClient) -> None:
+    probe = Earlier()
+    probe.write_with(client)
+    data = {f"k{number}": "v" for number in range(3_000)}
+    applied = await with_plugins(client, probe).apply(
+        client.config_maps, {**config_map("a"), "data": data}, "second", body_size=len(LARGE)
+    )
+    assert [seen.operation for seen in probe.validated] == ["CREATE", "UPDATE"]
+    assert applied["data"] == {**data, "first": "yes"}
+    owned = {entry["manager"]: entry["fieldsV1"]["f:data"] for entry in applied["metadata"]["managedFields"]}
+    assert owned["first"] == {"f:first": {}}
+    assert owned["second"].keys() == {f"f:{key}" for key in data}
+
+
+async def test_a_large_update_that_meets_another_is_made_again(client: RegistryClient) -> None:
+    await client.create(client.config_maps, config_map("a", a=LARGE))
+    probe = Earlier()
+    probe.write_with(client)
+    patched = await with_plugins(client, probe).patch(client.config_maps, "a", {"data": {"b": "c"}})
+    assert [seen.operation for seen in probe.validated] == ["UPDATE", "UPDATE"]
+    assert patched["data"] == {"a": LARGE, "b": "c", "first": "yes"}
+
+
+async def test_a_large_create_that_comes_second_is_refused(client: RegistryClient) -> None:
+    probe = Earlier()
+    probe.write_with(client)
+    with refused(409, "AlreadyExists"):
+        await with_plugins(client, probe).create(client.config_maps, config_map("a", a=LARGE), body_size=len(LARGE))
+    assert (await client.get(client.config_maps, "a"))["data"] == {"first": "yes"}
+
+
+async def test_the_outcome_of_a_large_write_has_the_object_as_it_is_stored(client: RegistryClient) -> None:
+    context = client.context(body_size=len(LARGE))
+    written = await client.registry.create(context, Target(client.config_maps, "default"), config_map("a", a=LARGE))
+    assert written.object == await client.get(client.config_maps, "a")

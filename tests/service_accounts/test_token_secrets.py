@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import datetime as dt
+import json
 from typing import Any
 
 from kcp.auth.service_accounts.bound_objects import BoundObjects
 from kcp.auth.service_accounts.issuer import TokenIssuer
 from kcp.auth.service_accounts.key_ring import KeyRing
+from kcp.auth.service_accounts.legacy_tokens import INVALID_SINCE, LAST_USED, end_of_day
 from kcp.controllers.account_secrets import NAME_ANNOTATION, TYPE, UID_ANNOTATION, TokenSecretController
 from kcp.server.process.service_account_options import ServiceAccountOptions
 from kcp.server.process.service_accounts import issuer_options
@@ -81,6 +84,7 @@ def test_another_token_in_the_secret_ends_the_old_one(tenant: Tenant) -> None:
     token = data_of(secret)["token"]
     assert tenant.who(token).status == 201
     secret["data"]["token"] = base64.b64encode(b"another").decode()
+    del secret["metadata"]["resourceVersion"]  # the server has recorded the use of the token
     assert tenant.server.ask("PUT", tenant.path("secrets", "long"), secret).status == 200
     assert tenant.who(token).status == 401
     assert tenant.review(token)["error"] == "[invalid bearer token, token does not match server's copy]"
@@ -116,6 +120,52 @@ def test_a_secret_of_the_default_account_goes_with_its_deletion(tenant: Tenant) 
     tenant.delete("serviceaccounts", "default")
     assert tenant.who(token).status == 401
     wait_until(lambda: is_gone(tenant), "the secret of the old default account is deleted")
+
+
+def label_of(tenant: Tenant, label: str) -> str | None:
+    labels: dict[str, str] = tenant.server.get(tenant.path("secrets", "long")).json["metadata"].get("labels") or {}
+    return labels.get(label)
+
+
+def set_label(tenant: Tenant, label: str, value: str | None) -> None:
+    body = json.dumps({"metadata": {"labels": {label: value}}}).encode()
+    merge: Any = {"Content-Type": "application/merge-patch+json"}
+    assert tenant.server.ask("PATCH", tenant.path("secrets", "long"), body, **merge).status == 200
+
+
+def test_the_use_of_a_token_is_recorded_in_a_label_once_a_day(tenant: Tenant) -> None:
+    tenant.create("serviceaccounts", "bob")
+    add_token_secret(tenant, "bob")
+    token = data_of(secret_with_token(tenant))["token"]
+    assert label_of(tenant, LAST_USED) is None
+    assert tenant.who(token).status == 201
+    today = dt.datetime.now(dt.UTC).date()
+    days = [(today + dt.timedelta(days=each)).isoformat() for each in (0, 1)]
+    wait_until(lambda: label_of(tenant, LAST_USED) in days, "the use is recorded")
+    written = tenant.server.get(tenant.path("secrets", "long")).json["metadata"]["resourceVersion"]
+    assert tenant.who(token).status == 201
+    set_label(tenant, LAST_USED, "2025-01-01")
+    assert tenant.server.get(tenant.path("secrets", "long")).json["metadata"]["resourceVersion"] != written
+    assert tenant.who(token).status == 201
+    wait_until(lambda: label_of(tenant, LAST_USED) in days, "the use is recorded again")
+
+
+def test_a_secret_that_is_marked_invalid_has_no_valid_token(tenant: Tenant) -> None:
+    tenant.create("serviceaccounts", "bob")
+    add_token_secret(tenant, "bob")
+    token = data_of(secret_with_token(tenant))["token"]
+    assert tenant.who(token).status == 201
+    set_label(tenant, INVALID_SINCE, "2026-01-01")
+    assert tenant.who(token).status == 401
+    assert "has been marked invalid. Use tokens from the TokenRequest API" in tenant.review(token)["error"]
+    set_label(tenant, INVALID_SINCE, None)
+    assert tenant.who(token).status == 201
+
+
+def test_a_use_counts_for_its_day_in_universal_time() -> None:
+    midnight = dt.datetime(2026, 11, 28, tzinfo=dt.UTC).timestamp()
+    assert end_of_day(midnight - 1) == midnight
+    assert end_of_day(midnight) == midnight + 86_400
 
 
 def test_cross_logical_cluster(tenant: Tenant) -> None:

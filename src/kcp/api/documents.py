@@ -118,7 +118,8 @@ def decode_json(body: bytes, *, find_duplicates: bool = False) -> tuple[Any, lis
     """
     alike = body.translate(_ALIKE)
     fractions, deep = _may_have_fractions(alike), alike.count(b"{") > MAX_DEPTH
-    del alike  # the copy of a large body
+    if len(body) >= large_json.LARGE:
+        alike = b""  # the copy of a large body
     try:
         value = orjson.loads(body) if len(body) < large_json.LARGE else large_json.decode(body)
     except orjson.JSONDecodeError as error:
@@ -131,7 +132,7 @@ def decode_json(body: bytes, *, find_duplicates: bool = False) -> tuple[Any, lis
         _check_depth(value)
     if fractions:
         value = json_values.with_integers(value)
-    if not find_duplicates or _keys_are_distinct(body, value):
+    if not find_duplicates or _keys_are_distinct(body, value, alike):
         return value, []
     return value, duplicate_keys.of_json(body)
 
@@ -160,12 +161,12 @@ def _check_depth(value: Any) -> None:
         raise _too_deep()
 
 
-def _keys_are_distinct(body: bytes, value: Any) -> bool:
+def _keys_are_distinct(body: bytes, value: Any, alike: bytes) -> bool:
     """Whether the body has no duplicate keys. False when only a second parse can tell.
 
     Serialized again, a value has as many keys as its body, unless one was a duplicate. A body in orjson's own format is compared
     at once. Otherwise keys are counted: if no colon follows white space, every key ends in ``":``, which a string contains only
-    after a backslash. The keys of a large value are counted without its text.
+    after a backslash. The keys of a large value are counted without its text, and without ``alike``: the body, made alike.
     """
     if len(body) >= large_json.LARGE:
         return (
@@ -176,7 +177,7 @@ def _keys_are_distinct(body: bytes, value: Any) -> bool:
     written = orjson.dumps(value)
     if body.startswith(written):
         return True
-    if _is_spaced(body):
+    if alike.find(b" :") >= 0:
         return False
     if _BACKSLASH not in body:
         return body.count(b'":') == written.count(b'":')

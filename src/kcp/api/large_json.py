@@ -2,7 +2,7 @@
 
 orjson decodes a document in one call, which keeps the interpreter's lock, and takes several times the document's size beside the
 result. So the members of large maps and lists are found by regular expressions (RFC 8259), and decoded some thousand at a time:
-between two portions the interpreter runs other threads. Equal strings become one, and so do the empty maps of managed fields.
+between two portions the interpreter runs other threads. Equal strings become one, and so do equal nodes of managed fields.
 
 What is not plain JSON is left to orjson: it decides what is valid, and its error says why a document is not.
 """
@@ -31,8 +31,11 @@ _MIN_BYTES_PER_STEP: Final = 64
 _FREE_STEPS: Final = 1_000
 _MAX_TEXTS: Final = 10_000
 """Strings that are kept to be shared."""
+_MAPS: Final = frozenset((dict,))
+_MAX_NODES: Final = 64
+"""Nodes of managed fields that are kept to be shared."""
 _LEAF: Final[dict[str, Any]] = {}
-"""The empty map of all members of managed fields, which nothing changes (`kcp.api.patch.field_sets`)."""
+"""The empty node of managed fields. Nothing changes their nodes (`kcp.api.patch.field_sets`)."""
 _FIELDS_AT: Final = ["metadata", "managedFields"]
 
 _SPACE: Final = rb"[ \t\n\r]*+"
@@ -89,6 +92,7 @@ class _Portions:
         self._match = _matches()
         self._steps = 0
         self._texts: dict[str, str] = {}
+        self._nodes: dict[tuple[str, ...], dict[str, Any]] = {}
         self._path: list[str] = []
 
     def decode(self) -> Any:
@@ -145,8 +149,8 @@ class _Portions:
             members = orjson.loads(b"{%b}" % document[found.start() : end])
             values = members.values()
             types = set(map(type, values))
-            if shared and types == {dict} and not any(values):
-                made.update(dict.fromkeys(members, _LEAF))
+            if shared and types == {dict}:
+                made.update(zip(members, map(self._shared_node, values), strict=True))
             elif types == {str}:
                 made.update(zip(members, self._shared_texts(list(values)), strict=True))
             else:
@@ -169,6 +173,21 @@ class _Portions:
             at = end.end()
             if end[1] == b"]":
                 return made, at
+
+    def _shared_node(self, node: dict[str, Any]) -> dict[str, Any]:
+        """The node of managed fields, as an equal one of earlier members: the items of a list have the same fields."""
+        if not node:
+            return _LEAF
+        below = node.values()
+        if any(below) or not _MAPS.issuperset(map(type, below)):
+            return node
+        names = tuple(node)
+        known = self._nodes.get(names)
+        if known is None:
+            known = dict.fromkeys(names, _LEAF)
+            if len(self._nodes) < _MAX_NODES:
+                self._nodes[names] = known
+        return known
 
     def _shared_texts(self, texts: list[str]) -> list[str]:
         """The strings, as those of earlier portions where they are equal."""

@@ -212,6 +212,8 @@ def _dot_errors(text: str) -> list[str]:
 
 def is_config_map_key(text: str) -> list[str]:
     """A key of a ConfigMap's or Secret's data."""
+    if len(text) <= SUBDOMAIN_LENGTH and _config_key_ok(text) and not text.startswith("."):
+        return []
     return _messages(text, SUBDOMAIN_LENGTH, bool(_config_key_ok(text)), _CONFIG_KEY_TEXT) + _dot_errors(text)
 
 

@@ -17,6 +17,8 @@ from kcp.registry.types.strategies import Object
 
 IMMUTABLE: Final = "field is immutable"
 NOT_NEGATIVE: Final = "must be greater than or equal to 0"
+_MAPPINGS: Final = (dict, Mapping)
+"""A check against an abstract class alone is slow, and most objects are dicts."""
 
 
 def drop_nulls(node: Any) -> None:
@@ -82,19 +84,19 @@ def canonical_bytes(obj: dict[str, Any], members: Iterable[str] | None = None) -
 
 def text(obj: Mapping[str, Any] | None, name: str) -> str:
     """A string member; empty if it is absent or of another type."""
-    value = obj.get(name) if isinstance(obj, Mapping) else None
+    value = obj.get(name) if isinstance(obj, _MAPPINGS) else None
     return value if isinstance(value, str) else ""
 
 
 def mapping(obj: Mapping[str, Any] | None, name: str) -> dict[str, Any]:
     """A map member; empty if it is absent or of another type."""
-    value = obj.get(name) if isinstance(obj, Mapping) else None
+    value = obj.get(name) if isinstance(obj, _MAPPINGS) else None
     return value if isinstance(value, dict) else {}
 
 
 def sequence(obj: Mapping[str, Any] | None, name: str) -> list[Any]:
     """A list member; empty if it is absent or of another type."""
-    value = obj.get(name) if isinstance(obj, Mapping) else None
+    value = obj.get(name) if isinstance(obj, _MAPPINGS) else None
     return value if isinstance(value, list) else []
 
 
@@ -110,7 +112,7 @@ def texts(obj: Mapping[str, Any] | None, name: str) -> list[str]:
 
 def integer(obj: Mapping[str, Any] | None, name: str) -> int | None:
     """An integer member; None if it is absent or of another type."""
-    value = obj.get(name) if isinstance(obj, Mapping) else None
+    value = obj.get(name) if isinstance(obj, _MAPPINGS) else None
     return value if type(value) is int else None
 
 

@@ -21,7 +21,10 @@ _FLAGS: Final = (
     "syncer_server_url",
     "resources_to_sync",
     "cluster_logical_clusters",
+    "heartbeat_threshold",
 )
+_LEAST_BEATS: Final = 3
+"""Heartbeats in the time after which a syncer counts as dead."""
 
 
 def controller_flags(heading: str) -> Callable[[Command], Command]:
@@ -61,6 +64,13 @@ def controller_flags(heading: str) -> Callable[[Command], Command]:
             show_default=False,
             help="Logical clusters that get the definition of Clusters. [default: that of the kubeconfig]",
         ),
+        group(
+            "--heartbeat-threshold",
+            default="1m",
+            type=flags.DurationType(),
+            metavar="DURATION",
+            help="Time without heartbeats of its syncer after which a cluster is not ready.",
+        ),
     )
 
     def decorate(command: Command) -> Command:
@@ -81,14 +91,30 @@ def take_controller_choices(choices: dict[str, Any]) -> dict[str, Any]:
     for name in ("syncer_image", "syncer_server_url"):
         if taken[name] and not taken["pull_mode"]:
             raise click.UsageError(f"--{name.replace('_', '-')} needs --pull-mode")
+    for name in taken["cluster_logical_clusters"]:
+        _check_logical_cluster(name)
+    if taken["heartbeat_threshold"] <= 0:
+        raise click.UsageError("--heartbeat-threshold must be longer than 0 s")
     return taken
+
+
+def _check_logical_cluster(name: str) -> None:
+    from kcp.logical_clusters import WILDCARD, InvalidNameError, parse_name
+
+    try:
+        if parse_name(name) == WILDCARD:
+            raise click.UsageError("--cluster-logical-clusters must name logical clusters, and * is all of them")
+    except InvalidNameError as error:
+        raise click.UsageError(f"--cluster-logical-clusters: {error}") from None
 
 
 def options_of(taken: dict[str, Any], configuration: ClientConfiguration, **more: Any) -> Options:
     """Return the options of the controller. ``configuration`` is how it reaches the server. Raises ConfigurationError."""
     from kcp.multicluster.clusters import Mode, Options, upstream_of
+    from kcp.multicluster.clusters.api import HEARTBEAT_INTERVAL
     from kcp.multicluster.clusters.running import RESOURCES
 
+    threshold = taken["heartbeat_threshold"]
     mode = Mode.PUSH if taken["push_mode"] else Mode.PULL if taken["pull_mode"] else Mode.NONE
     return Options(
         mode=mode,
@@ -96,5 +122,7 @@ def options_of(taken: dict[str, Any], configuration: ClientConfiguration, **more
         syncer_upstream=upstream_of(configuration, taken["syncer_server_url"]),
         resources=taken["resources_to_sync"] or RESOURCES,
         logical_clusters=taken["cluster_logical_clusters"],
+        heartbeat_threshold=threshold,
+        heartbeat_interval=min(HEARTBEAT_INTERVAL, threshold / _LEAST_BEATS),
         **more,
     )

@@ -206,7 +206,8 @@ _logging = flags.group("Logging")
 @_clusters(
     "--with-cluster-controller",
     is_flag=True,
-    help="Connect the Clusters of all logical clusters, and negotiate their APIs, as kcp cluster-controller does.",
+    help="Connect the Clusters of all logical clusters, negotiate their APIs, and split workloads over them, as kcp "
+    "cluster-controller and kcp deployment-splitter do.",
 )
 @controller_flags("Clusters")
 @audit_flags
@@ -232,7 +233,7 @@ def start(verbosity: int, log_format: str, **choices: Any) -> None:
     from kcp.server.process import running
 
     if controllers.runs_any:
-        from kcp.multicluster import clusters  # noqa: F401 - before the server is ready: importing it takes long
+        from kcp.multicluster import clusters, splitter  # noqa: F401 - before the server is ready: importing takes long
 
     def on_ready(process: ServerProcess) -> None:
         announce(process)
@@ -264,12 +265,13 @@ class _Controllers(NamedTuple):
         if not self.runs_any:
             return
         from kcp.client import load_configuration
-        from kcp.multicluster import clusters, negotiation
+        from kcp.multicluster import clusters, negotiation, splitter
 
         configuration = load_configuration(process.kubeconfig)
         if self.cluster_controller is not None:
             options = options_of(self.cluster_controller, configuration, auto_publish=self.auto_publish)
             process.run_in_background("the cluster controller", clusters.run(configuration, options))
+            process.run_in_background("the splitter", splitter.run(configuration))
         else:
             work = negotiation.run(configuration, auto_publish=self.auto_publish)
             process.run_in_background("API negotiation", work)
@@ -282,7 +284,9 @@ def _take_controllers(choices: dict[str, Any]) -> _Controllers:
     taken = take_controller_choices(choices)
     if auto_publish and not (negotiation or with_controller):
         raise click.UsageError("--auto-publish-apis needs --install-api-negotiation or --with-cluster-controller")
-    needless = [name for name, value in taken.items() if value and not with_controller]
+    needless = [
+        name for name, value in taken.items() if value and name != "heartbeat_threshold" and not with_controller
+    ]
     if needless:
         raise click.UsageError(f"--{needless[0].replace('_', '-')} needs --with-cluster-controller")
     return _Controllers(negotiation, auto_publish, taken if with_controller else None)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -37,6 +38,8 @@ class ClientConfiguration:
     server: str
     namespace: str = "default"
     certificate_authority: bytes = b""
+    certificate_authority_file: Path | None = None
+    """The file that ``certificate_authority`` was read from, if it is one."""
     tls_server_name: str = ""
     insecure_skip_tls_verify: bool = False
     proxy_url: str = field(default="", repr=False)

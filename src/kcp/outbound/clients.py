@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from kcp import __version__
 from kcp.outbound import failures
+from kcp.outbound.authorities import Authorities
 from kcp.outbound.bodies import UnreadableBodyError, read_body
 from kcp.outbound.destinations import Destination
 from kcp.outbound.errors import OutboundError
@@ -50,8 +51,10 @@ class OutboundClient:
     def __init__(self, destination: Destination) -> None:
         self.destination = destination
         self._session: aiohttp.ClientSession | None = None
+        self._authorities = Authorities(destination)
         self._context: ssl.SSLContext | None = None
-        self._certificate: ClientCertificate | None = None
+        self._made_of: tuple[bytes, ClientCertificate | None] | None = None
+        """The authorities and the client certificate of the TLS context."""
         self._opening = asyncio.Lock()
         self._idle = asyncio.Event()
         self._idle.set()
@@ -124,6 +127,8 @@ class OutboundClient:
         try:
             return await self._answer(request, credential)
         except (aiohttp.ClientError, ssl.SSLError, OSError, ValueError) as error:
+            if isinstance(error, aiohttp.ClientConnectorCertificateError):
+                self._authorities.rejected()
             if isinstance(error, TimeoutError) and not isinstance(error, aiohttp.ClientError):
                 raise
             raise failures.failure(
@@ -161,7 +166,10 @@ class OutboundClient:
             return Answer(answer.status, {name.lower(): text for name, text in answer.headers.items()}, body)
 
     async def _open(self, credential: Credential) -> None:
-        """Make the session, and the TLS context of a credential. Loading authorities takes long: a thread does it."""
+        """Make the session, and the TLS context of a credential. Loading authorities takes long: a thread does it.
+
+        What has changed in files is in force for new connections.
+        """
         async with self._opening:
             if self._session is None:
                 import aiohttp
@@ -172,18 +180,19 @@ class OutboundClient:
                 self._session = aiohttp.ClientSession(
                     connector=connector, cookie_jar=aiohttp.DummyCookieJar(), auto_decompress=False
                 )
-            if self._context is None or credential.certificate != self._certificate:
-                self._context = await asyncio.to_thread(self._tls_context, credential.certificate)
-                self._certificate = credential.certificate
+            needed = self._authorities.current(), credential.certificate
+            if needed != self._made_of:
+                self._context = await asyncio.to_thread(self._tls_context, *needed)
+                self._made_of = needed
 
-    def _tls_context(self, certificate: ClientCertificate | None) -> ssl.SSLContext:
+    def _tls_context(self, authority: bytes, certificate: ClientCertificate | None) -> ssl.SSLContext:
         from kcp.client.errors import ConfigurationError, CredentialsError
         from kcp.client.transport.tls import tls_context
 
         destination = self.destination
         verify = not destination.insecure_skip_tls_verify
         try:
-            return tls_context(destination.certificate_authority, verify=verify, certificate=certificate)
+            return tls_context(authority, verify=verify, certificate=certificate)
         except (ConfigurationError, CredentialsError) as error:
             raise OutboundError(f"{destination.described}: {error}") from None
 

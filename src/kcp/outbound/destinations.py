@@ -30,6 +30,8 @@ class Destination:
     described: str
     url: str = field(repr=False)
     certificate_authority: bytes = b""
+    certificate_authority_file: Path | None = None
+    """Where these certificates are, if they are read again from time to time."""
     tls_server_name: str = ""
     insecure_skip_tls_verify: bool = False
     proxy_url: str = field(default="", repr=False)
@@ -65,6 +67,7 @@ def from_kubeconfig(path: Path, described: str, context: str = "") -> Destinatio
         described=described,
         url=found.server,
         certificate_authority=found.certificate_authority,
+        certificate_authority_file=found.certificate_authority_file,
         tls_server_name=found.tls_server_name,
         insecure_skip_tls_verify=found.insecure_skip_tls_verify,
         proxy_url=found.proxy_url,

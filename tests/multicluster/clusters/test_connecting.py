@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 
+from kcp.client import Client, ObjectKey, load_configuration
+from kcp.logical_clusters import LogicalClusterName
+from kcp.multicluster.clusters.messages import Secrets
+from kcp.multicluster.clusters.modes.contract import Registration
 from kcp.multicluster.clusters.modes.push import PushedSyncers
 from kcp.multicluster.negotiation.api import IMPORTS
+from kcp.multicluster.syncer import IdentityError
 from kcp.testing import LogicalCluster, Server
 from tests.multicluster.clusters.control_plane import (
     GADGETS,
@@ -15,6 +21,7 @@ from tests.multicluster.clusters.control_plane import (
     controlled,
     define_gadgets,
 )
+from tests.support.waiting import eventually
 
 UNREACHABLE = """\
 apiVersion: v1
@@ -67,6 +74,15 @@ async def test_a_bad_registration_recovers_without_a_restart(kcp_server: Server,
         assert kcp_cluster.name not in syncer.started
         await plane.clusters.patch("us-east1", {"spec": {"kubeconfig": east.kubeconfig.read_text()}})
         await plane.is_ready("us-east1", "True", "SyncerReady")
+
+        async def told() -> set[str]:
+            listed = await (await plane.client.find("events")).list_all()
+            return {each["reason"] for each in listed.items}
+
+        async def told_of_both() -> bool:
+            return await told() >= {"InvalidKubeConfig", "SyncerReady"}
+
+        await eventually(told_of_both, "there are Events about the changes", 60)
 
 
 async def test_a_cluster_that_cannot_be_reached_is_tried_again(kcp_server: Server, kcp_cluster: LogicalCluster) -> None:
@@ -150,3 +166,26 @@ async def test_two_logical_clusters_have_clusters_of_one_name(kcp_server: Server
             await there.clusters.delete("us-east1")
             await there.vanishes("us-east1")
             await plane.is_ready("us-east1", "True", "SyncerReady")
+
+
+async def test_a_syncer_that_ends_while_it_is_stopped_is_not_started_again(kcp_cluster: LogicalCluster) -> None:
+    """An exception group may hide the cancellation behind the error that came first."""
+    running, ended = asyncio.Event(), 0
+
+    async def run(registration: Registration, downstream: Client) -> None:
+        nonlocal ended
+        running.set()
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            ended += 1
+            raise IdentityError("the Cluster is being deleted") from None
+
+    configuration = load_configuration(kcp_cluster.kubeconfig)
+    async with Client(configuration) as client:
+        key = ObjectKey(LogicalClusterName("any"), "", "us-east1")
+        syncers = PushedSyncers(run)
+        await syncers.ensure(Registration(key, "uid", "digest", configuration, client, client, Secrets()))
+        await running.wait()
+        await syncers.stop(key)
+        assert ended == 1

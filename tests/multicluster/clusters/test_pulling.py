@@ -115,8 +115,7 @@ async def sync_a_workload(plane: ControlPlane, downstream: Client) -> None:
         return True
 
     async def ready() -> bool:
-        status = (await deployments.get("web")).get("status", {})
-        return bool(status.get("readyReplicas") == 2)
+        return bool((await deployments.get("web")).get("status", {}).get("readyReplicas") == 2)
 
     await eventually(created, "the negotiated API is published", 60)
     await eventually(ready, "the Deployment runs in the cluster", 60)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
+from contextlib import suppress
 from typing import Any
 
-from kcp.client import APIResource, Client, load_configuration
+from kcp.client import APIResource, Client, NotFoundError, load_configuration
 from kcp.multicluster.clusters import administration
 from kcp.multicluster.clusters.api import NAMESPACES, SECRETS
 from kcp.multicluster.clusters.modes.push import PushedSyncers
@@ -24,6 +26,7 @@ from tests.multicluster.clusters.control_plane import (
     condition_of,
     controlled,
     define_gadgets,
+    in_background,
 )
 from tests.multicluster.clusters.test_connecting import UNREACHABLE
 from tests.support.waiting import eventually
@@ -164,3 +167,23 @@ async def test_a_new_controller_goes_on_where_another_ended(kcp_server: Server, 
         assert condition_of(found) == before
         await plane.clusters.delete("us-east1")
         await plane.vanishes("us-east1")
+
+
+async def test_a_removal_goes_on_while_the_cluster_changes(kcp_server: Server, kcp_cluster: LogicalCluster) -> None:
+    """The Secret with the kubeconfig may be gone when the removal of the finalizer is a conflict."""
+    east = kcp_server.logical_cluster()
+    await define_gadgets(east)
+
+    async def change(plane: ControlPlane) -> None:
+        while True:
+            with suppress(NotFoundError):
+                await plane.beats("us-east1")
+            await asyncio.sleep(0.002)
+
+    async with controlled(kcp_cluster, PushedSyncers(BeatingSyncer().run)) as plane:
+        await administration.register(plane.client, "us-east1", east.kubeconfig.read_text(), {})
+        await plane.is_ready("us-east1", "True", "SyncerReady")
+        async with in_background(change(plane)):
+            await plane.clusters.delete("us-east1")
+            await plane.vanishes("us-east1")
+        assert (await plane.client.resource(SECRETS, "kube-system").list_all()).items == []

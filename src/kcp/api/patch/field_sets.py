@@ -54,22 +54,27 @@ def encoded_names(names: list[str]) -> FieldSet:
     return cast("FieldSet", orjson.Fragment(text.getvalue()))
 
 
-def encoded_elements(elements: list[str], node: FieldSet = LEAF) -> FieldSet:
-    """The node of a list and of these items of it, each with the same ``node``, as JSON text like `encoded_names`."""
+def encoded_elements(elements: list[str], node: FieldSet = LEAF, *, around: tuple[str, str] = ("", "")) -> FieldSet:
+    """The node of a list and of these items of it, each with the same ``node``, as JSON text like `encoded_names`.
+
+    ``around`` is what each element has before and behind the given text.
+    """
+    before, behind = around
     below = orjson.dumps(node)
     text = BytesIO()
     text.write(b'{".":{}')
-    for encoded in _encoded_portions(elements):
+    for encoded in _encoded_portions(elements, before, behind):
         # an element is ``i:``, ``v:`` or ``k:`` and JSON: it does not end with a comma, so each separator is between two elements
         text.write(b",%b:%b" % (encoded[1:-1].replace(_SEPARATOR, b'":%b,"' % below), below))
     text.write(b"}")
     return cast("FieldSet", orjson.Fragment(text.getvalue()))
 
 
-def _encoded_portions(texts: list[str]) -> Iterator[bytes]:
+def _encoded_portions(texts: list[str], before: str = "", behind: str = "") -> Iterator[bytes]:
     """Texts as JSON lists of some thousand: what becomes of them needs little memory beside the result."""
     for start in range(0, len(texts), _PORTION):
-        yield orjson.dumps(texts[start : start + _PORTION])
+        portion = texts[start : start + _PORTION]
+        yield orjson.dumps([f"{before}{text}{behind}" for text in portion] if before else portion)
 
 
 def union(left: FieldSet, right: FieldSet) -> FieldSet:
@@ -81,9 +86,9 @@ def union(left: FieldSet, right: FieldSet) -> FieldSet:
 
 def _union(left: FieldSet, right: FieldSet) -> FieldSet:
     """The union below one node, both sides not empty, in sorted order."""
-    if left is right or (right.keys() <= left.keys() and all(left[key] == right[key] for key in right)):
+    if left is right or _has_all(left, right):
         return left
-    if left.keys() <= right.keys() and all(left[key] == right[key] for key in left):
+    if _has_all(right, left):
         return right
     if _is_flat(left) and _is_flat(right):
         return dict.fromkeys(sorted(left | right), LEAF)
@@ -91,7 +96,15 @@ def _union(left: FieldSet, right: FieldSet) -> FieldSet:
     for key, theirs in right.items():
         ours = left.get(key)
         merged[key] = theirs if ours is None else _union_of_nodes(ours, theirs)
-    return {key: merged[key] for key in sorted(merged)}
+    return merged if len(merged) == len(left) else {key: merged[key] for key in sorted(merged)}
+
+
+def _has_all(fields: FieldSet, part: FieldSet) -> bool:
+    """Whether a set has the nodes of another one."""
+    for key, node in part.items():  # noqa: SIM110 - faster than a generator expression
+        if fields.get(key) != node:
+            return False
+    return True
 
 
 def _union_of_nodes(left: FieldSet, right: FieldSet) -> FieldSet:

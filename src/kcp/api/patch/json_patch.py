@@ -126,16 +126,14 @@ class _Document:
         if value is _ABSENT:
             raise _PatchError(f"copy operation does not apply: doc is missing from path: {source}: missing value")
         self._check_depth(path, value)
-        serialized = orjson.dumps(value)
-        self._copied_bytes += len(serialized)
+        self._copied_bytes += len(orjson.dumps(value))
         if self._copied_bytes > self._max_copied_bytes:
             raise _PatchError(
                 f"Unable to complete the copy, the accumulated size increase of copy is {self._copied_bytes}, "
                 f"exceeding the limit {self._max_copied_bytes}"
             )
-        self._put(
-            path, orjson.loads(serialized), "copy operation does not apply: doc is missing destination path", "copy"
-        )
+        copied = json_values.copy_containers(value)
+        self._put(path, copied, "copy operation does not apply: doc is missing destination path", "copy")
 
     def test(self, operation: dict[str, Any], path: str) -> None:
         expected = operation.get("value")

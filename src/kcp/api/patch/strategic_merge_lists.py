@@ -19,6 +19,9 @@ DIRECTIVE: Final = "$patch"
 _MAX_SHOWN: Final = 100
 """Items of a list in a message."""
 
+_MANY: Final = 1_000
+"""Items of a patch from which those that change nothing are left as they are."""
+
 Map = dict[str, Any]
 MergeMap = Callable[[Map, Map, MergeType], Map]
 Clean = Callable[[Any], Any]
@@ -85,7 +88,9 @@ def _merged_items(
         value = _identity(_key_of(item, key))
         position = positions.get(value)
         if position is not None:
-            merged[position] = merge_map(merged[position], item, field.items)
+            made = merge_map(merged[position], item, field.items)
+            if len(items) < _MANY or not json_values.equal(made, merged[position]):  # an equal item would be kept twice
+                merged[position] = made
             continue
         new = clean(item)
         if key in new:

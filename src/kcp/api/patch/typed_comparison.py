@@ -6,6 +6,7 @@ objects at once and skips equal subtrees, which ``==`` of dicts detects in C.
 
 from __future__ import annotations
 
+import re
 from functools import lru_cache
 from itertools import chain, groupby, islice
 from operator import eq
@@ -14,6 +15,7 @@ from typing import Any, Final
 from kcp.api.json_values import equal
 from kcp.api.patch import field_sets
 from kcp.api.patch.field_sets import LEAF, FieldSet
+from kcp.api.patch.go_format import json_text
 from kcp.api.patch.merge_types import META_TEXTS, OBJECT_META, UNTYPED, MergeType
 from kcp.api.patch.path_elements import path_elements
 
@@ -24,6 +26,8 @@ _MANY: Final = 16
 """Members of a map from which the iterators of a node without a loop cost less than the loop."""
 _ENCODED_FROM: Final = 1_000
 """Members of a map or list from which its node may be JSON text."""
+_PLAIN: Final = re.compile(r"[#-\[\]-~]*")
+"""Texts that JSON does not escape, and whose characters sort behind the quote that ends them there."""
 _MAX_SHAPES: Final = 64
 """Sets of names whose nodes the items of a list share."""
 _CACHED_NAMES: Final = 1024
@@ -75,6 +79,8 @@ def all_fields_of(value: Any, type_: MergeType, *, encoded: bool = False) -> Fie
             )
         return node
     if kind is list and value and type_.list_keys is not None:
+        if encoded and len(value) > _ENCODED_FROM and (text := _encoded_by_key(value, type_)) is not None:
+            return text
         elements = path_elements(value, type_)
         if elements is None:
             return LEAF
@@ -95,12 +101,41 @@ def _node_of_names(names: tuple[str, ...]) -> FieldSet:
     return field_sets.node_of_names(sorted(names))
 
 
+def _encoded_by_key(items: list[Any], type_: MergeType) -> FieldSet | None:
+    """The node of a list of different strings, or of maps of one shape with one key, as JSON text; None for another list.
+
+    Keys of plain characters are sorted as their elements are. So no element is made but while it is encoded.
+    """
+    keys = type_.list_keys or ()
+    if len(keys) > 1:
+        return None
+    values, node, around = items, LEAF, ('v:"', '"')
+    if keys:
+        (name,) = keys
+        if not _are_alike(items) or name not in items[0]:
+            return None
+        values, node = [item[name] for item in items], all_fields_of(items[0], type_.items)
+        around = f'k:{{{json_text(name)}:"', '"}'
+    if set(map(type, values)) != {str} or not all(map(_PLAIN.fullmatch, values)):
+        return None
+    in_order = sorted(values)
+    if any(map(eq, in_order, islice(in_order, 1, None))):
+        return None
+    return field_sets.encoded_elements(in_order, node, around=around)
+
+
+def _are_alike(items: list[Any]) -> bool:
+    """Whether all items are maps with the same members, and these are scalars."""
+    if set(map(type, items)) != {dict}:
+        return False
+    shape = items[0].keys()
+    return all(item.keys() == shape and _SCALARS.issuperset(map(type, item.values())) for item in items)
+
+
 def _encoded_items(elements: list[str], items: list[Any], type_: MergeType) -> FieldSet | None:
     """The node of a list of maps as JSON text, where they are different items of one shape; else None."""
-    shape = items[0].keys()
-    for item in items:
-        if item.keys() != shape or not _SCALARS.issuperset(map(type, item.values())):
-            return None
+    if not _are_alike(items):
+        return None
     in_order = sorted(elements)
     if any(map(eq, in_order, islice(in_order, 1, None))):
         return None
@@ -239,7 +274,7 @@ def _compare(old: Any, new: Any, type_: MergeType, element: str, modified: Field
     old_parts, new_parts = _granular(old, type_), _granular(new, type_)
     if not _comparable(old, new, old_parts, new_parts):
         # at least one side is atomic: it counts as modified, and the fields of the other side as added or removed
-        node = all_fields_of(new, type_) if new_parts else {}
+        node = all_fields_of(new, type_) if new_parts else LEAF
         modified[element] = node
         if old_parts:
             removed_below = all_fields_of(old, type_)
@@ -281,12 +316,12 @@ def _compare_maps(
     *,
     encoded: bool = False,
 ) -> None:
-    fields, rest = type_.fields, type_.rest
+    fields, rest, loose = type_.fields, type_.rest, type_.loose
     for key, value in new.items():
-        before = old.get(key, _ABSENT)
-        if before is value or key in untracked:
+        if key in untracked:
             continue
-        if before == value and (not type_.loose or equal(before, value)):
+        before = old.get(key, _ABSENT)
+        if before is value or (before == value and (not loose or equal(before, value))):
             continue
         child = fields.get(key, rest)
         if before is _ABSENT:
@@ -437,5 +472,7 @@ def reconcile(fields: FieldSet, type_: MergeType) -> FieldSet:
 
 
 def _is_atomic(node: FieldSet, type_: MergeType) -> bool:
-    first = next((key for key in node if key != "."), ".")
-    return type_.atomic_map if first[0] == "f" else type_.list_keys is None
+    for key in node:
+        if key != ".":
+            return type_.atomic_map if key[0] == "f" else type_.list_keys is None
+    return type_.list_keys is None

@@ -21,11 +21,12 @@ from kcp.api import errors, times
 from kcp.auth import json_web_tokens
 from kcp.auth.authentication.authenticator import Found, Reviewed
 from kcp.auth.json_web_tokens import InvalidTokenError, Token
-from kcp.auth.service_accounts import claims
+from kcp.auth.service_accounts import claims, legacy_tokens
 from kcp.auth.service_accounts.bound_objects import FOLLOWED, PLURALS, BoundObjects
 from kcp.auth.service_accounts.bound_objects import Found as FoundObject
 from kcp.auth.service_accounts.claims import LEEWAY, LEGACY_ISSUER, ClaimsError, TokenClaims
 from kcp.auth.service_accounts.key_ring import KeyRing
+from kcp.auth.service_accounts.legacy_tokens import LegacyTokenUses
 from kcp.auth.users import User
 from kcp.logical_clusters import LogicalClusterName
 from kcp.registry.types.resource_types import ResourceType
@@ -67,6 +68,7 @@ class ServiceAccountTokens:
         self._key_ring = key_ring
         self._issuers = frozenset((*issuers, LEGACY_ISSUER))
         self._api_audiences = tuple(api_audiences)
+        self.legacy_uses = LegacyTokenUses(objects)
         self._cache: OrderedDict[bytes, _Valid] = OrderedDict()
         self._dependents: dict[Key, set[bytes]] = {}
         key_ring.on_change.append(self._forget_all)
@@ -188,6 +190,9 @@ class ServiceAccountTokens:
                 raise ClaimsError("service account token has been invalidated")
             if token.legacy:
                 _check_copy(bound, text)
+                self.legacy_uses.note(bound.object, account.cluster, now)
+                legacy_tokens.check_valid(bound.object, account)
+                until = min(until, legacy_tokens.end_of_day(now))
             else:
                 what = f"{kind} UID ({{}}) does not match service account {kind} ref claim ({{}})"
                 _check_uid(bound, reference.uid, what)

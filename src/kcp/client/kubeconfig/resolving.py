@@ -57,6 +57,7 @@ def resolve(kubeconfig: Kubeconfig, context: str = "", **limits: Any) -> ClientC
         namespace=chosen.namespace or "default",
         certificate_authority=authority,
         tls_server_name=cluster.tls_server_name,
+        certificate_authority_file=cluster.certificate_authority,
         insecure_skip_tls_verify=cluster.insecure_skip_tls_verify,
         proxy_url=cluster.proxy_url,
         compression=not cluster.disable_compression,

@@ -20,7 +20,8 @@ FIELD_MANAGER: Final = "cluster-controller"
 FINALIZER: Final = f"{GROUP}/cluster-controller"
 """The finalizer of a Cluster: its syncer and what was synced are removed before it goes."""
 FORGET_ANNOTATION: Final = f"{GROUP}/forget"
-"""The annotation of a Cluster that is deleted without its Kubernetes cluster being reached (kcp cluster remove --force)."""
+"""The annotation of a Cluster that is deleted without its Kubernetes cluster being reached: what was synced is removed already,
+or stays there (kcp cluster remove --force)."""
 KUBECONFIG_OF_LABEL: Final = f"{GROUP}/kubeconfig-of"
 """The label of a Secret that is deleted with a Cluster: the name of that."""
 SYNCED_BY_SYNCER: Final = "sync"
@@ -32,6 +33,8 @@ NODES: Final = APIResource("", "v1", "nodes", "Node", namespaced=False)
 
 KUBECONFIG_KEY: Final = "kubeconfig"
 """The default key of a kubeconfig in a Secret."""
+HEARTBEAT_INTERVAL: Final = 20.0
+"""Seconds between two heartbeats of a syncer."""
 _NAME_LENGTH: Final = 63
 
 

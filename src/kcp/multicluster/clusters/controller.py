@@ -17,6 +17,7 @@ from kcp.client import (
     Change,
     Client,
     ConflictError,
+    EventRecorder,
     Informer,
     Informers,
     NotFoundError,
@@ -25,6 +26,7 @@ from kcp.client import (
     WorkQueue,
 )
 from kcp.client.objects import Object
+from kcp.logical_clusters import ANNOTATION
 from kcp.multicluster.clusters import connecting
 from kcp.multicluster.clusters.api import DEFINITION, DEFINITIONS, FIELD_MANAGER, FINALIZER, ConditionType, Reason
 from kcp.multicluster.clusters.connecting import StepError
@@ -35,6 +37,7 @@ from kcp.multicluster.clusters.records import PHYSICAL, ClusterRecord, physical_
 from kcp.multicluster.clusters.removal import Removal
 from kcp.multicluster.clusters.sessions import Session
 from kcp.multicluster.clusters.statuses import is_current, status_of, unique_condition
+from kcp.multicluster.clusters.transitions import transitions
 from kcp.multicluster.conditions import Condition
 from kcp.multicluster.crd_puller import CUSTOM_RESOURCE_DEFINITIONS
 from kcp.multicluster.placement import CLUSTERS
@@ -73,6 +76,7 @@ class ClusterController:
         self._threshold = heartbeat_threshold
         self._heartbeats = Heartbeats(heartbeat_threshold)
         self._removal = Removal(mode)
+        self._events = EventRecorder(client, "cluster-controller")
         self._sessions: dict[ObjectKey, Session] = {}
         self._informers = Informers(client.logical_cluster("*"))
         self._queue: WorkQueue[ObjectKey] = WorkQueue(
@@ -89,7 +93,7 @@ class ClusterController:
         definitions.add_handler(self._on_definition)
         self._clusters.add_handler(self._on_cluster)
         try:
-            async with self._informers:
+            async with self._informers, self._events:
                 await self._informers.synchronized()
                 self._queue.start()
                 self._upgrades.start()
@@ -157,19 +161,16 @@ class ClusterController:
             await session.close()
 
     async def _add_finalizer(self, record: ClusterRecord) -> None:
-        patch: list[Object] = [
-            {"op": "test", "path": "/metadata/uid", "value": record.uid},
-            {"op": "replace", "path": "/metadata/resourceVersion", "value": record.resource_version},
-            {"op": "add", "path": "/metadata/finalizers", "value": [*record.finalizers, FINALIZER]},
-        ]
+        metadata = {"name": record.name, "uid": record.uid, "finalizers": [FINALIZER]}
         clusters = self._upstream(record).resource(CLUSTERS)
-        await clusters.patch(record.name, patch, field_manager=FIELD_MANAGER)  # its event queues the Cluster again
+        # its event queues the Cluster again
+        await clusters.apply({"metadata": metadata}, field_manager=FIELD_MANAGER, force=True)
 
     async def _keep(self, session: Session, record: ClusterRecord) -> None:
         """Check the cluster if that is due, and write the status."""
         now = asyncio.get_running_loop().time()
-        if session.state != record.wanted or now >= session.due:
-            session.state = record.wanted
+        if session.state != record.generation or now >= session.due:
+            session.state = record.generation
             session.due = asyncio.get_running_loop().time() + await self._check(session, record)
         await self._write_status(session, record)
 
@@ -216,6 +217,10 @@ class ClusterController:
     async def _apply_status(self, record: ClusterRecord, status: dict[str, object]) -> None:
         if is_current(record, status):
             return
+        for change in transitions(record, status):
+            self._events.event(
+                _reference(record), "Warning" if change.warning else "Normal", change.reason, change.message
+            )
         body = {"metadata": {"name": record.name, "uid": record.uid}, "status": status}
         body |= {"apiVersion": CLUSTERS.api_version, "kind": CLUSTERS.kind}
         clusters = self._upstream(record).resource(CLUSTERS)
@@ -226,10 +231,10 @@ class ClusterController:
         if not record.has_finalizer:
             return
         loop, upstream = asyncio.get_running_loop(), self._upstream(record)
-        if session.state == record.wanted and loop.time() < session.due:
+        if session.state == record.wanted_removal and loop.time() < session.due:
             self._queue.add_later(record.key, session.due - loop.time())
             return
-        session.state = record.wanted
+        session.state = record.wanted_removal
         try:
             progress = await self._removal.remove(session, record, upstream)
         except StepError as error:
@@ -247,3 +252,9 @@ class ClusterController:
 
     def _upstream(self, record: ClusterRecord) -> Client:
         return self._client.logical_cluster(record.key.cluster)
+
+
+def _reference(record: ClusterRecord) -> Object:
+    """Return what identifies a Cluster in Events."""
+    metadata = {"name": record.name, "uid": record.uid, "annotations": {ANNOTATION: record.key.cluster}}
+    return {"apiVersion": CLUSTERS.api_version, "kind": CLUSTERS.kind, "metadata": metadata}

@@ -17,7 +17,7 @@ from kcp.api.kinds import GroupResource
 from kcp.client import APIResource
 from kcp.client.objects import Object
 from kcp.multicluster.clusters.accounts import CLUSTER_ROLE_BINDINGS, CLUSTER_ROLES, RBAC, SERVICE_ACCOUNTS
-from kcp.multicluster.clusters.api import KUBECONFIG_KEY, NAMESPACES
+from kcp.multicluster.clusters.api import HEARTBEAT_INTERVAL, KUBECONFIG_KEY, NAMESPACES
 from kcp.multicluster.placement import GROUP, shorten
 
 DEPLOYMENTS: Final = APIResource("apps", "v1", "deployments", "Deployment")
@@ -52,13 +52,14 @@ class Upstream(NamedTuple):
 
 
 class Syncer(NamedTuple):
-    """A syncer to install. ``resources`` are those that are imported from the cluster."""
+    """A syncer to install. ``resources`` are those that are imported from the cluster; times are in seconds."""
 
     cluster: str
     cluster_uid: str
     image: str
     upstream: Upstream
     resources: Collection[GroupResource]
+    heartbeat_interval: float = HEARTBEAT_INTERVAL
 
     @property
     def name(self) -> str:
@@ -192,7 +193,8 @@ def _container(syncer: Syncer) -> dict[str, Any]:
             f"--from-kubeconfig={_MOUNT}/{KUBECONFIG_KEY}",
             f"--cluster={syncer.cluster}",
             f"--cluster-uid={syncer.cluster_uid}",
-            f"--monitoring-bind-address=0.0.0.0:{_METRICS_PORT}",
+            f"--heartbeat-interval={syncer.heartbeat_interval:g}s",
+            f"--listen=0.0.0.0:{_METRICS_PORT}",
         ],
         "ports": [{"name": "metrics", "containerPort": _METRICS_PORT, "protocol": "TCP"}],
         "readinessProbe": {"httpGet": {"path": "/readyz", "port": "metrics"}},

@@ -22,7 +22,7 @@ class Failure(NamedTuple):
 
 
 class SyncerState(NamedTuple):
-    """The state of a Cluster's syncer: ``problem`` says what is wrong with it; ``installing``: for less than a minute.
+    """The state of a Cluster's syncer: ``problem`` says what is wrong with it, ``reason`` in one word; ``installing``: it is new.
 
     ``independent``: it does not need the cluster controller's connection to the cluster.
     """
@@ -30,6 +30,7 @@ class SyncerState(NamedTuple):
     problem: str = ""
     installing: bool = False
     independent: bool = False
+    reason: Reason = Reason.SYNCER_NOT_READY
 
 
 def readiness(
@@ -49,7 +50,7 @@ def readiness(
     if heartbeat.status is not True and syncer.installing:
         return Condition(ConditionType.READY, None, Reason.SYNCER_INSTALLING, syncer.problem or _INSTALLING)
     if syncer.problem and not (heartbeat.status is True and was_ready):
-        return Condition(ConditionType.READY, False, Reason.SYNCER_NOT_READY, syncer.problem)
+        return Condition(ConditionType.READY, False, syncer.reason, syncer.problem)
     if heartbeat.status is not True:
         return Condition(ConditionType.READY, False, Reason.ERROR_HEARTBEAT, heartbeat.message)
     return Condition(ConditionType.READY, True, Reason.SYNCER_READY, syncer.problem or _READY)

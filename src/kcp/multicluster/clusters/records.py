@@ -48,8 +48,8 @@ class ClusterRecord:
         return self.key.name
 
     @property
-    def wanted(self) -> tuple[int, bool]:
-        """What says that users want something else: the generation, and whether the cluster is to be forgotten."""
+    def wanted_removal(self) -> tuple[int, bool]:
+        """How the Cluster is to be removed: the generation, and whether the cluster is to be forgotten."""
         return self.generation, self.forget
 
     @property

@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
-from kcp.client import ALL_NAMESPACES, Client, ClientError, NotFoundError, StatusError
+from kcp.client import ALL_NAMESPACES, Client, ClientError, InvalidError, NotFoundError, RetryError, StatusError
 from kcp.client.objects import Object
 from kcp.multicluster.clusters import accounts, connecting
-from kcp.multicluster.clusters.api import FIELD_MANAGER, FINALIZER, KUBECONFIG_OF_LABEL, NAMESPACES, SECRETS, Reason
+from kcp.multicluster.clusters.api import (
+    FIELD_MANAGER,
+    FINALIZER,
+    FORGET_ANNOTATION,
+    KUBECONFIG_OF_LABEL,
+    NAMESPACES,
+    SECRETS,
+    Reason,
+)
 from kcp.multicluster.clusters.connecting import StepError
 from kcp.multicluster.clusters.copies import Owner, UnreadGroupError, delete_copies
 from kcp.multicluster.clusters.imports import imported_resources
@@ -15,7 +23,7 @@ from kcp.multicluster.clusters.releasing import release_objects
 from kcp.multicluster.clusters.sessions import Session
 from kcp.multicluster.negotiation import remove_imports
 from kcp.multicluster.placement import CLUSTERS, IDENTITY_NAMESPACE
-from kcp.schema.raw_schemas import text
+from kcp.schema.raw_schemas import strings, text
 
 
 class Removal:
@@ -33,8 +41,9 @@ class Removal:
         reached = bool(record.physical_uid)  # else nothing can have been installed or synced
         if reached and not record.forget:
             progress = await self._empty(session, record, upstream)
-            if progress:
-                return progress
+            if not progress:
+                await _forget(upstream, record)  # what follows may be repeated when the kubeconfig is gone
+            return progress or "what kcp has for the cluster is being removed"
         await accounts.remove(upstream, record.name)
         await release_objects(upstream, record.name)
         await remove_imports(upstream, record.name)
@@ -59,6 +68,12 @@ class Removal:
         return f"{left} objects and namespaces are being deleted from the cluster" if left else ""
 
 
+async def _forget(upstream: Client, record: ClusterRecord) -> None:
+    """Note that nothing is left in the Kubernetes cluster, which need not be reached any more."""
+    metadata = {"uid": record.uid, "annotations": {FORGET_ANNOTATION: "true"}}
+    await upstream.resource(CLUSTERS).patch(record.name, {"metadata": metadata}, field_manager=FIELD_MANAGER)
+
+
 async def _logical_cluster_uid(upstream: Client) -> str:
     return text((await upstream.resource(NAMESPACES).get(IDENTITY_NAMESPACE))["metadata"], "uid")
 
@@ -77,16 +92,24 @@ async def _delete_kubeconfigs(upstream: Client, name: str) -> None:
 
 
 async def _remove_finalizer(upstream: Client, record: ClusterRecord) -> None:
-    patch: list[Object] = [
-        {"op": "test", "path": "/metadata/uid", "value": record.uid},
-        {"op": "replace", "path": "/metadata/resourceVersion", "value": record.resource_version},
-        {
-            "op": "replace",
-            "path": "/metadata/finalizers",
-            "value": [each for each in record.finalizers if each != FINALIZER],
-        },
-    ]
+    """Remove the finalizer, whatever else changes meanwhile: a syncer may still write heartbeats."""
+    clusters = upstream.resource(CLUSTERS)
     try:
-        await upstream.resource(CLUSTERS).patch(record.name, patch, field_manager=FIELD_MANAGER)
+        meta = (await clusters.get(record.name))["metadata"]
+        finalizers = strings(meta, "finalizers")
+        if text(meta, "uid") != record.uid or FINALIZER not in finalizers:
+            return
+        patch: list[Object] = [
+            {"op": "test", "path": "/metadata/uid", "value": record.uid},
+            {"op": "test", "path": "/metadata/finalizers", "value": finalizers},
+            {
+                "op": "replace",
+                "path": "/metadata/finalizers",
+                "value": [each for each in finalizers if each != FINALIZER],
+            },
+        ]
+        await clusters.patch(record.name, patch, field_manager=FIELD_MANAGER)
     except NotFoundError:
         return
+    except InvalidError as error:
+        raise RetryError from error  # a test of the patch has failed: another finalizer has come or gone

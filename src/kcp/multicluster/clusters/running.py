@@ -17,6 +17,7 @@ from kcp.client import Client, ClientConfiguration, ClientError, LeaderElector, 
 from kcp.client.configuration import check_server
 from kcp.logical_clusters import PATH_ROOT
 from kcp.multicluster import negotiation
+from kcp.multicluster.clusters.api import HEARTBEAT_INTERVAL
 from kcp.multicluster.clusters.controller import INTERVAL, ClusterController
 from kcp.multicluster.clusters.heartbeats import THRESHOLD
 from kcp.multicluster.clusters.manifests import Upstream
@@ -37,7 +38,6 @@ RESOURCES: Final = (
     "ingresses.networking.k8s.io",
 )
 """The resources that are imported from clusters by default."""
-HEARTBEAT_INTERVAL: Final = 20.0
 _FIRST_DELAY: Final = 0.5
 _LAST_DELAY: Final = 30.0
 
@@ -129,7 +129,7 @@ def _mode(client: Client, options: Options) -> SyncerMode:
         return PushedSyncers(_syncers_of(client, options))
     if options.mode is Mode.PULL:
         assert options.syncer_upstream is not None
-        return InstalledSyncers(options.syncer_image, options.syncer_upstream)
+        return InstalledSyncers(options.syncer_image, options.syncer_upstream, options.heartbeat_interval)
     return ExternalSyncers()
 
 

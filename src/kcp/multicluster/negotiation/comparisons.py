@@ -92,10 +92,22 @@ class Comparisons:
         return found
 
     def fold(self, specs: list[CommonSpec]) -> CommonSpec | None:
-        """Return the lowest common description of one or more; None if there is none."""
-        common: CommonSpec | None = specs[0]
-        for spec in dict.fromkeys(specs[1:]):
-            common = self.compare(common, spec).common if common is not None else None
+        """Return the lowest common description of one or more; None if there is none.
+
+        Two may have nothing in common until a third one leaves out the field on which they differ.
+        """
+        common, *waiting = dict.fromkeys(specs)
+        while waiting:
+            later = []
+            for spec in waiting:
+                found = self.compare(common, spec).common
+                if found is None:
+                    later.append(spec)
+                else:
+                    common = found
+            if len(later) == len(waiting):
+                return None
+            waiting = later
         return common
 
 

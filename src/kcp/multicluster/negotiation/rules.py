@@ -56,25 +56,59 @@ def negotiate(
 def _negotiate_once(
     current: CommonSpec | None, offers: Sequence[Offer], comparisons: Comparisons, *, published: bool
 ) -> Outcome:
-    floor = current if published else None
-    common: CommonSpec | None = None
-    rejected: dict[str, tuple[str, ...]] = {}
-    for offer in sorted(offers, key=lambda offer: not offer.settled):
+    accepting = _Acceptance(current if published else None, comparisons)
+    accepting.accept([offer for offer in offers if offer.settled])
+    accepting.accept(offers)
+    if accepting.common is None:
+        return Outcome(accepting.floor, accepting.rejected)
+    # in the order of creation, so that descriptions and columns are those of the first import, whatever was settled when
+    accepted = [offer.spec for offer in offers if offer.name in accepting.accepted]
+    return Outcome(comparisons.fold(accepted) or accepting.common, accepting.rejected)
+
+
+class _Acceptance:
+    """Imports that are accepted one after the other, with what is common to them.
+
+    floor  what is served, which imports may only narrow as far as their strategies permit
+    """
+
+    def __init__(self, floor: CommonSpec | None, comparisons: Comparisons) -> None:
+        self.floor = floor
+        self.common: CommonSpec | None = None
+        self.accepted: set[str] = set()
+        self.rejected: dict[str, tuple[str, ...]] = {}
+        self._comparisons = comparisons
+
+    def accept(self, offers: Sequence[Offer]) -> None:
+        """Accept each import that is not accepted yet, in this order, if it can be.
+
+        Each one that is accepted may leave out a field on which others differ, so those are tried again.
+        """
+        before = -1
+        while len(self.accepted) != before:
+            before = len(self.accepted)
+            for offer in offers:
+                if offer.name not in self.accepted:
+                    self._try(offer)
+
+    def _try(self, offer: Offer) -> None:
+        comparisons = self._comparisons
         problems = comparisons.problems(offer.spec)
         if not problems and not offer.settled:
-            problems = _objections(offer, floor or common, comparisons, published=floor is not None)
-        if not problems and common is not None:
-            compared = comparisons.compare(common, offer.spec)
-            common, problems = (compared.common, ()) if compared.common is not None else (common, compared.obstacles)
+            problems = _objections(offer, self.floor or self.common, comparisons, published=self.floor is not None)
+        common = offer.spec
+        if not problems and self.common is not None:
+            compared = comparisons.compare(self.common, offer.spec)
+            if compared.common is None:
+                problems = compared.obstacles
+            else:
+                common = compared.common
         if problems:
-            rejected[offer.name] = problems
-            continue
-        common = common or offer.spec
-    if common is None:
-        return Outcome(floor, rejected)
-    # in the order of creation, so that descriptions and columns are those of the first import, whatever was settled when
-    accepted = [offer.spec for offer in offers if offer.name not in rejected]
-    return Outcome(comparisons.fold(accepted) or common, rejected)
+            self.rejected[offer.name] = problems
+            return
+        self.rejected.pop(offer.name, None)
+        self.accepted.add(offer.name)
+        self.common = common
 
 
 def _objections(

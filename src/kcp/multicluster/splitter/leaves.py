@@ -19,8 +19,6 @@ from kcp.multicluster.workloads import copies, count
 
 Object = dict[str, Any]
 
-_OWN_PREFIX: Final = f"{GROUP}/"
-"""The prefix of the annotations that the syncer and the splitter write."""
 _NOT_COPIED: Final = (
     ANNOTATION,
     "kubectl.kubernetes.io/last-applied-configuration",
@@ -109,8 +107,8 @@ def changed_leaf(
         wanted[kind.strategy] = strategy
     if not template:
         wanted["template"] = spec["template"]
-    kept = {name: value for name, value in (meta.get("annotations") or {}).items() if name.startswith(_OWN_PREFIX)}
-    labels, annotations = _labels(root["metadata"], leaf.cluster), {**_annotations(root["metadata"]), **kept}
+    labels = {**_labels(root["metadata"], leaf.cluster), **_of_controllers(meta, "labels")}
+    annotations = {**_annotations(root["metadata"]), **_of_controllers(meta, "annotations")}
     current = {name: value for name, value in (meta.get("annotations") or {}).items() if name != ANNOTATION}
     if spec == wanted and (meta.get("labels") or {}) == labels and current == annotations:
         return None
@@ -119,15 +117,26 @@ def changed_leaf(
 
 def _labels(meta: Object, cluster: str) -> dict[str, str]:
     owned_by = label_value(meta["name"])
-    return {**(meta.get("labels") or {}), CLUSTER_LABEL: cluster, OWNED_BY_LABEL: owned_by}
+    copied = {name: value for name, value in (meta.get("labels") or {}).items() if not _is_of_controllers(name)}
+    return {**copied, CLUSTER_LABEL: cluster, OWNED_BY_LABEL: owned_by}
 
 
 def _annotations(meta: Object) -> dict[str, str]:
     return {
         name: value
         for name, value in (meta.get("annotations") or {}).items()
-        if name not in _NOT_COPIED and not name.startswith(_OWN_PREFIX)
+        if name not in _NOT_COPIED and not _is_of_controllers(name)
     }
+
+
+def _of_controllers(meta: Object, field: str) -> dict[str, str]:
+    return {name: value for name, value in (meta.get(field) or {}).items() if _is_of_controllers(name)}
+
+
+def _is_of_controllers(name: str) -> bool:
+    """Return whether a label or annotation is the syncer's or the splitter's."""
+    domain = name.partition("/")[0]
+    return domain == GROUP or domain.endswith(f".{GROUP}")
 
 
 def _reference(kind: SplitKind, root: Object) -> Object:

@@ -8,7 +8,7 @@ import time
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from kcp.client import (
     CachedObject,
@@ -36,6 +36,8 @@ from kcp.multicluster.syncer.sources import InformerView, ObjectSource, OwnSourc
 from kcp.multicluster.syncer.synced_types import SyncedType
 from kcp.multicluster.syncer.type_set import TypeSet
 from kcp.multicluster.syncer.upstream import NAMESPACES, IdentityError
+
+_IDENTITY_RETRY: Final = 1.0
 
 logger = logging.getLogger(__name__)
 
@@ -224,8 +226,15 @@ class Syncer:
         assert self._shared is not None
         while True:
             await self._is_replaced.wait()
-            await upstream.check_identity(self._up, self._shared.identity)  # raises if the cache is right
-            self._is_replaced.clear()
+            try:
+                await upstream.check_identity(self._up, self._shared.identity)
+            except IdentityError:
+                raise  # the cache is right
+            except (StatusError, ClientError) as error:
+                logger.debug("%s: whether the Cluster is still there is not known: %s", self._cluster, error)
+                await asyncio.sleep(_IDENTITY_RETRY)
+            else:
+                self._is_replaced.clear()
 
     def _report(self) -> tuple[list[str], dict[str, Any]]:
         """Return the resources that are synced, and the condition of the Cluster."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-from kcp.client import ALL_NAMESPACES, APIResource, Client, NotFoundError, StatusError
+from kcp.client import ALL_NAMESPACES, APIResource, Client, ClientError, NotFoundError, StatusError
 from kcp.client.objects import Object
 from kcp.multicluster.placement import CLUSTERS, IDENTITY_NAMESPACE, cluster_of, finalizer, held_label
 from kcp.multicluster.syncer.ownership import Identity, Key, metadata_of
@@ -13,7 +13,7 @@ from kcp.multicluster.syncer.ownership import Identity, Key, metadata_of
 NAMESPACES: Final = APIResource("", "v1", "namespaces", "Namespace", namespaced=False)
 
 
-class IdentityError(Exception):
+class IdentityError(ClientError):
     """The server, the logical cluster or the Cluster is not the one that the syncer was started for: nothing is deleted."""
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import logging
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
@@ -26,7 +27,7 @@ from kcp.registry.types.record_cache import RecordCache
 from kcp.registry.types.resource_types import ResourceType, from_definition, schema_of
 from kcp.registry.types.surfaces import Definition, DiscardedTypes, Surface, replaced
 from kcp.schema.printer_columns import annotation_of
-from kcp.store.contract import Condition, Event, Key, Page, Range, Store
+from kcp.store.contract import UNREADABLE, Condition, DamagedValueError, Event, Key, Page, Range, Record, Store
 
 DEFINITIONS: Final = "customresourcedefinitions.apiextensions.k8s.io"
 _REMEMBERED_CLUSTERS: Final = 2048
@@ -38,6 +39,8 @@ _LARGE: Final = 32 * 1024
 """Bytes of a definition that is decoded in a thread."""
 _CHUNK: Final = 256 * 1024
 """Bytes of definitions that one step of a load reads."""
+
+logger: Final = logging.getLogger("kcp.server")
 
 
 def definition_name(group: str, plural: str) -> str:
@@ -189,7 +192,7 @@ class Catalog:
             found = self.find(cluster, group, version, plural, decode=False)
             return found or await self._union.find(key.name, version) or self._base.find(group, version, plural)
         if cluster not in self._by_cluster and (cluster, key.name) not in self._alone:
-            record = self._store.get(key)
+            record = self._stored(key)
             if record is not None and len(record.value) > _LARGE and not self._decoded.knows(record):
                 await asyncio.to_thread(self.prepare, key, record.value)
         return self.find(cluster, group, version, plural)
@@ -223,7 +226,7 @@ class Catalog:
         identity = (cluster, name)
         if identity in self._alone:
             return self._alone[identity]
-        record = self._store.get(Key(DEFINITIONS, cluster, "", name))
+        record = self._stored(Key(DEFINITIONS, cluster, "", name))
         found = self._alone[identity] = None if record is None else self._decoded.of(record)
         if len(self._alone) > _REMEMBERED_LOOKUPS:
             self._alone.popitem(last=False)
@@ -281,7 +284,21 @@ class Catalog:
         return found
 
     def _after(self, event: Event) -> Definition | None:
-        return None if event.record is None else self._decoded.of(event.record)
+        """The definition after a change; None where it is deleted or cannot be read."""
+        if event.record is None:
+            return None
+        if event.record.value is UNREADABLE:
+            _report_unreadable(event.key)
+            return None
+        return self._decoded.of(event.record)
+
+    def _stored(self, key: Key) -> Record | None:
+        """The stored definition; None where there is none, or it cannot be read."""
+        try:
+            return self._store.get(key)
+        except DamagedValueError:
+            _report_unreadable(key)
+            return None
 
     def _definition_of(self, value: bytes) -> Definition:
         """The definition of a stored value. Equal definitions are one object, and share their types. Thread-safe."""
@@ -322,6 +339,14 @@ class Catalog:
             definitions = replaced(before.definitions, name, self._after(event))
             surface = self._surface_of(definitions, lambda: before.after(name, definitions))
             self._by_cluster[cluster] = surface
+
+
+def _report_unreadable(key: Key) -> None:
+    logger.error(
+        'customresourcedefinitions "%s" of logical cluster %s cannot be read: its resources are not served',
+        key.name,
+        key.cluster,
+    )
 
 
 def _complete(definition: Definition) -> Definition:

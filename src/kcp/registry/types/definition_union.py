@@ -17,7 +17,7 @@ from kcp.logical_clusters import LogicalClusterName
 from kcp.registry.types.record_cache import RecordCache
 from kcp.registry.types.resource_types import ResourceType
 from kcp.registry.types.surfaces import Definition
-from kcp.store.contract import DamagedValueError, Event, Hint, Key, Page, Range, Record, Store
+from kcp.store.contract import UNREADABLE, DamagedValueError, Event, Hint, Key, Page, Range, Record, Store
 
 _CHUNK: Final = 256 * 1024
 """Bytes of definitions that one step of a search reads."""
@@ -53,7 +53,7 @@ class DefinitionUnion:
         if is_example:
             del self._examples[name]
             self.generation += 1
-        if event.record is not None and name not in self._examples:
+        if event.record is not None and event.record.value is not UNREADABLE and name not in self._examples:
             self._add(event.record)
         if is_example and name not in self._examples:
             self._complete = False  # another logical cluster may have the resource

@@ -33,7 +33,7 @@ from kcp.registry.requests import Target, Written
 from kcp.registry.types.resource_types import ResourceType
 from kcp.registry.verbs import confidential, decoding, preparing, scale
 from kcp.registry.verbs.attempts import Write
-from kcp.registry.verbs.large_work import run_large
+from kcp.registry.verbs.large_work import LARGE, run_large
 from kcp.registry.verbs.records import copy_of_patched
 from kcp.registry.verbs.writing import Writer
 from kcp.schema.null_validation import null_errors
@@ -78,6 +78,7 @@ async def patch(
     if media_type == APPLY_YAML:
         size = context.body_size
         write = await run_large(size, apply_of, context, target, body, force=force, duplicates=duplicates or [])
+        del body  # the write drops it when it can
         return await writer.write(write)
     if media_type == STRATEGIC_MERGE_PATCH and not isinstance(body, dict):
         raise errors.bad_request("error decoding patch: a strategic merge patch is a JSON object")
@@ -153,13 +154,18 @@ def apply_of(context: RequestContext, target: Target, applied: Any, *, force: bo
     decoding.check_place(meta, target)
     _refuse_undeclared(applied, target)
     pinned = str(meta.pop("resourceVersion", "") or "")
+    uid = meta.get("uid")
     type_ = target.type
+    kept = b""
 
     def change(write: Write) -> Object:
+        nonlocal applied, kept
         old = write.old
+        if applied is None:
+            applied = documents.decode_stored(kept)
         if old is None and not named:
             raise errors.undeterminable_name(target.name)
-        if old is None and (uid := meta.get("uid")):
+        if old is None and uid:
             why = f"uid mismatch: the provided object specified uid {uid}, and no existing object was found"
             raise errors.conflict(type_.resource, target.name, why)
         new = apply.server_side_apply(
@@ -178,6 +184,9 @@ def apply_of(context: RequestContext, target: Target, applied: Any, *, force: bo
         if old is not None and new is old:
             return old
         _refuse_nulls(applied, new, target)
+        if old is None and write.size >= LARGE:  # all of the new object comes from the configuration, which becomes it
+            kept, applied = documents.encode(applied), None
+            return new
         return copy_of_patched(new, write.size)
 
     return Write(

@@ -32,18 +32,16 @@ def key_of(type_: ResourceType, cluster: LogicalClusterName, namespace: str, nam
 def copy_of_patched(obj: dict[str, Any], size: int) -> dict[str, Any]:
     """A deep copy of what a patch makes of an object of ``size`` bytes of JSON.
 
-    That of a large one shares strings and numbers, and the sets of its managed fields, which nothing changes.
+    It shares the sets of its managed fields, which nothing changes; that of a large object shares strings and numbers too.
     """
+    copy = json_values.copy if size < LARGE else json_values.copy_containers
     copied: dict[str, Any]
-    if size < LARGE:
-        copied = json_values.copy(obj)
-        return copied
     meta = obj.get("metadata")
     entries = meta.get("managedFields") if isinstance(meta, dict) else None
     if not isinstance(meta, dict) or not isinstance(entries, list) or set(map(type, entries)) != {dict}:
-        copied = json_values.copy_containers(obj)
+        copied = copy(obj)
         return copied
-    copied = json_values.copy_containers({**obj, "metadata": {**meta, "managedFields": None}})
+    copied = copy({**obj, "metadata": {**meta, "managedFields": None}})
     copied["metadata"]["managedFields"] = list(map(dict, entries))
     return copied
 

@@ -172,6 +172,7 @@ class Registry:
                 self._writer, context, target, media_type, body, force=forced, duplicates=duplicates
             )
             if not target.type.strategy.confidential:
+                del body
                 return await patched
             async with confidential.redacting(context, target.type, body):
                 return await patched

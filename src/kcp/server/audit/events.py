@@ -6,12 +6,13 @@ Bodies go in as the bytes that were received and are sent: nothing is decoded fo
 from __future__ import annotations
 
 import time
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import Any, Final
 
 import orjson
 
 from kcp.api import documents, errors
+from kcp.auth.authorization.attributes import AuthorizationAttributes
 from kcp.auth.users import User, user_info
 from kcp.logical_clusters import ANNOTATION
 
@@ -21,7 +22,11 @@ _LINE_BREAKS: Final = bytes.maketrans(b"\n\r", b"  ")
 _MANAGED_FIELDS: Final = b'"managedFields"'
 _TRUNCATED: Final = b',"audit.k8s.io/truncated":"true"'
 """The annotation of an event whose bodies were left out because of its size (Kubernetes)."""
+Bodies = tuple[bytes | None, bytes | None]
+"""The bodies of a request and of its response, where they are recorded."""
+NO_BODIES: Final[Bodies] = (None, None)
 _CACHE_SIZE: Final = 1024
+_CACHED_LENGTH: Final = 512
 
 _last_second = (0, b"")
 
@@ -52,6 +57,32 @@ def encoded_annotations(cluster: str, decision: str, reason: str) -> bytes:
     return orjson.dumps(found)[1:-1]
 
 
+def encoded_reference(attributes: AuthorizationAttributes) -> bytes:
+    """Return the object of a request as its path names it (``ObjectReference``), without the closing brace."""
+    resource, namespace, group = attributes.resource, attributes.namespace, attributes.group
+    encode = _encoded_collection if len(resource) + len(namespace) + len(group) < _CACHED_LENGTH else _encode_collection
+    start, end = encode(resource, namespace, group, attributes.version, attributes.subresource)
+    name = attributes.name
+    return b'%b,"name":%b%b' % (start, orjson.dumps(name), end) if name else start + end
+
+
+def _encode_collection(
+    resource: str, namespace: str, group: str, version: str, subresource: str
+) -> tuple[bytes, bytes]:
+    """The members of a reference before and behind the object's name."""
+    start = {"resource": resource}
+    if namespace:
+        start["namespace"] = namespace
+    end = {"apiGroup": group} if group else {}
+    end["apiVersion"] = version
+    if subresource:
+        end["subresource"] = subresource
+    return orjson.dumps(start)[:-1], b"," + orjson.dumps(end)[1:-1]
+
+
+_encoded_collection: Final = lru_cache(_CACHE_SIZE)(_encode_collection)
+
+
 def body_of_json(content: bytes) -> bytes:
     """Return a JSON document without line breaks, so that an event stays one line."""
     content = content.strip()
@@ -66,11 +97,10 @@ class AuditEvent:
 
     __slots__ = (
         "_annotations",
+        "_bodies",
         "_encoded",
         "_members",
         "_omit_managed_fields",
-        "_request",
-        "_response",
         "level",
         "size",
         "stage",
@@ -82,7 +112,7 @@ class AuditEvent:
         stage: str,
         members: bytes,
         annotations: bytes,
-        bodies: tuple[bytes | None, bytes | None],
+        bodies: Bodies,
         *,
         omit_managed_fields: bool,
     ) -> None:
@@ -91,24 +121,23 @@ class AuditEvent:
         self.stage = stage
         self._members = members
         self._annotations = annotations
-        self._request, self._response = bodies
+        self._bodies = bodies
         self.size = 256 + len(members)
-        for body in bodies:
-            if body is not None:
-                self.size += len(body)
+        if bodies is not NO_BODIES:
+            self.size += sum(len(body) for body in bodies if body is not None)
         self._omit_managed_fields = omit_managed_fields
         self._encoded: bytes | None = None
 
     def encode(self) -> bytes:
         """Return the event as JSON without line breaks. May be called in any thread."""
         if self._encoded is None:
-            members = self._members
-            if self._request is not None:
-                members += b',"requestObject":' + self._form(self._request)
-            if self._response is not None:
-                members += b',"responseObject":' + self._form(self._response)
+            members, (request, response) = self._members, self._bodies
+            if request is not None:
+                members += b',"requestObject":' + self._form(request)
+            if response is not None:
+                members += b',"responseObject":' + self._form(response)
             self._encoded = _EVENT % (members, self._annotations)
-            self._request = self._response = None
+            self._bodies = NO_BODIES
         return self._encoded
 
     def encode_truncated(self) -> bytes:
@@ -145,10 +174,15 @@ def _drop(obj: Any) -> None:
         meta.pop("managedFields", None)
 
 
+@cache
+def _success(code: int) -> bytes:
+    return b'{"metadata":{},"code":%d}' % code
+
+
 def response_status(code: int, failure: errors.StatusError | None, *, quotes: bool) -> bytes:
     """Return the ``responseStatus``. Without ``quotes``, a message that may quote the request's body is left out."""
     if failure is None:
-        return b'{"metadata":{},"code":%d}' % code
+        return _success(code)
     status: dict[str, Any] = {"metadata": {}, "status": "Failure"}
     if quotes:
         status["message"] = failure.message

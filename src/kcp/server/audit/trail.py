@@ -19,7 +19,7 @@ from kcp.auth.users import User
 from kcp.registry.types.resource_types import ResourceType
 from kcp.server.audit import events, redaction
 from kcp.server.audit.backends import AuditBackend
-from kcp.server.audit.events import AuditEvent, micro_time
+from kcp.server.audit.events import NO_BODIES, AuditEvent, micro_time
 from kcp.server.audit.metrics import AuditMetrics
 from kcp.server.audit.policy import (
     LEVELS,
@@ -38,14 +38,16 @@ _FORBIDDEN: Final = 403
 _QUOTE_BODIES: Final = frozenset({400, 409, 413, 415, 422, 500})
 """Codes whose messages may quote a part of the body."""
 _OPTIONS: Final = "DeleteOptions"
-_NO_BODIES: Final = (None, None)
 _PREFIXES: Final = {
-    (level, stage): b'{"kind":"Event","apiVersion":"audit.k8s.io/v1","level":"%b","stage":"%b"'
+    (level, stage): b'{"kind":"Event","apiVersion":"audit.k8s.io/v1","level":"%b","stage":"%b",'
     % (level.encode(), stage.encode())
     for level in LEVELS
     for stage in STAGES
 }
-_MEMBERS: Final = b'%b,%b,"requestReceivedTimestamp":"%b","stageTimestamp":"%b"'
+_RECEIVED: Final = b',"requestReceivedTimestamp":"'
+_AT: Final = b'","stageTimestamp":"'
+_REFERENCE: Final = b'","objectRef":'
+_ONLY_IN_BODY: Final = (("uid", ""), ("resourceVersion", ""))
 
 
 class AuditTrail:
@@ -54,6 +56,7 @@ class AuditTrail:
     def __init__(self, policy: Policy, backends: Sequence[AuditBackend], metrics: AuditMetrics) -> None:
         self.policy = policy
         self._backends = tuple(backends)
+        self._accept = self._backends[0].accept if len(self._backends) == 1 else self._accept_by_all
         self._metrics = metrics
 
     async def start(self) -> None:
@@ -75,10 +78,10 @@ class AuditTrail:
     def emit(self, event: AuditEvent) -> Awaitable[bool] | None:
         """Hand an event to the backends. Returns None, or, where the request must wait, whether all of them have it."""
         self._metrics.events += 1
-        backends = self._backends
-        if len(backends) == 1:
-            return backends[0].accept(event)
-        waiting = [found for backend in backends if (found := backend.accept(event)) is not None]
+        return self._accept(event)
+
+    def _accept_by_all(self, event: AuditEvent) -> Awaitable[bool] | None:
+        waiting = [found for backend in self._backends if (found := backend.accept(event)) is not None]
         return _all(waiting) if waiting else None
 
     def reject(self) -> errors.StatusError:
@@ -98,14 +101,16 @@ class AuditedRequest:
         "_attributes",
         "_decision",
         "_failure",
-        "_head",
         "_kind",
         "_names",
+        "_omit_managed_fields",
+        "_omit_stages",
         "_reason",
         "_received",
-        "_recording",
+        "_reference",
         "_response",
         "_secret",
+        "_start",
         "_trail",
         "_truncated",
         "impersonated",
@@ -117,24 +122,31 @@ class AuditedRequest:
     )
 
     def __init__(
-        self, trail: AuditTrail, recording: Recording, attributes: AuthorizationAttributes, head: bytes, received: float
+        self,
+        trail: AuditTrail,
+        recording: Recording,
+        attributes: AuthorizationAttributes,
+        head: tuple[bytes, ...],
+        received: float,
     ) -> None:
         """``head`` are the members, encoded, that depend on the head of the request only; ``received`` is in seconds."""
         self._trail = trail
-        self._recording = recording
+        recorded, self._omit_stages, self._omit_managed_fields = recording
         self.impersonated: User | None = None
         """The user as whom the request is served, where it is impersonated."""
         self.panicked = False
         """Whether a fault of the server ended the request."""
         self._attributes = attributes
         self._secret = attributes.is_resource and redaction.is_secret_resource(attributes)
-        level = self.level = METADATA if self._secret else recording.level
+        level = self.level = METADATA if self._secret else recorded
         self.records_response = level == REQUEST_RESPONSE
         """Whether the response's body is recorded."""
         self.records_request = level == REQUEST or self.records_response
         """Whether the request's body is recorded."""
-        self._head = head
         self._received = micro_time(received)
+        self._start = b"".join((*head, _RECEIVED, self._received, _AT))
+        """What is between the stage and the time of the stage in every event."""
+        self._reference = _REFERENCE + events.encoded_reference(attributes) if attributes.is_resource else b'"'
         self._decision = self._reason = ""
         self._kind: object = None
         """The kind of the request's body."""
@@ -204,49 +216,37 @@ class AuditedRequest:
 
         Returns None, or, where the request must wait, whether every backend has written the event.
         """
-        if stage in self._recording.omit_stages:
+        if stage in self._omit_stages:
             return None
         return self._trail.emit(self._event(stage, status))
 
     def _event(self, stage: str, status: int) -> AuditEvent:
         moment = self._received if stage == REQUEST_RECEIVED else micro_time(time.time())
         attributes, level = self._attributes, self.level
-        prefix = _PREFIXES[level, stage]
-        members = _MEMBERS % (prefix, self._head, self._received, moment)
+        parts = [_PREFIXES[level, stage], self._start, moment, self._reference]
         if attributes.is_resource:
-            members += b',"objectRef":' + self._object_reference()
+            parts.append(b"}" if self._names is None else self._named_in_body(self._names))
         if self.impersonated is not None:
-            members += b',"impersonatedUser":' + events.encoded_user(self.impersonated)
+            parts += (b',"impersonatedUser":', events.encoded_user(self.impersonated))
         if status:
             failure = self._failure
             quotes = not self._secret or failure is None or failure.code not in _QUOTE_BODIES
-            members += b',"responseStatus":' + events.response_status(status, failure, quotes=quotes)
+            parts += (b',"responseStatus":', events.response_status(status, failure, quotes=quotes))
         annotations = events.encoded_annotations(attributes.cluster, self._decision, self._reason)
         return AuditEvent(
             level,
             stage,
-            members,
+            b"".join(parts),
             events.truncated(annotations) if self._truncated else annotations,
-            _NO_BODIES if self._secret else (self.request_body, self._response),
-            omit_managed_fields=self._recording.omit_managed_fields,
+            NO_BODIES if level == METADATA else (self.request_body, self._response),
+            omit_managed_fields=self._omit_managed_fields,
         )
 
-    def _object_reference(self) -> bytes:
-        """The object of the request; what the path does not name is taken from the body."""
+    def _named_in_body(self, names: dict[str, Any]) -> bytes:
+        """The end of the reference to the object: the members that the path does not name and the body does."""
         attributes = self._attributes
-        found = {"resource": attributes.resource}
-        if attributes.namespace:
-            found["namespace"] = attributes.namespace
-        if attributes.name:
-            found["name"] = attributes.name
-        if attributes.group:
-            found["apiGroup"] = attributes.group
-        found["apiVersion"] = attributes.version
-        if attributes.subresource:
-            found["subresource"] = attributes.subresource
-        names = self._names
-        if names is not None:
-            for key in ("name", "namespace", "uid", "resourceVersion"):
-                if key in names and key not in found and type(value := names[key]) is str and value:
-                    found[key] = value
-        return orjson.dumps(found)
+        found = {}
+        for key, in_path in (("name", attributes.name), ("namespace", attributes.namespace), *_ONLY_IN_BODY):
+            if not in_path and key in names and type(value := names[key]) is str and value:
+                found[key] = value
+        return b"," + orjson.dumps(found)[1:] if found else b"}"

@@ -55,7 +55,7 @@ async def open_environment(
     names = accounts.issuer.options
     other = OtherAuthentication(configuration, outbound, names.api_audiences, names.issuers)
     other.add_to(files)
-    background: Background = {}
+    background: Background = {"the recording of used token Secrets": accounts.tokens.legacy_uses.run}
     if other.oidc is not None:
         background["the fetching of OIDC keys"] = other.oidc.follow
     return Environment(

@@ -82,11 +82,11 @@ def _audited(trail: AuditTrail, exchange: Exchange, user: User | None) -> Audite
     recording = trail.recording_of(user, info)
     if recording is None:
         return None
-    text = b'"%b"' % exchange.audit_id
+    audit_id: tuple[bytes, ...] = (b'"auditID":"', exchange.audit_id, b'",')
     if b"audit-id" in exchange.headers:  # it is the client's
-        text = orjson.dumps(exchange.audit_id.decode("latin-1"))
+        audit_id = (b'"auditID":', orjson.dumps(exchange.audit_id.decode("latin-1")), b",")
     received = time.time() - (time.perf_counter() - exchange.started)
-    return AuditedRequest(trail, recording, info, b'"auditID":%b,%b' % (text, _head_of(exchange, user)), received)
+    return AuditedRequest(trail, recording, info, (*audit_id, _head_of(exchange, user)), received)
 
 
 def _head_of(exchange: Exchange, user: User | None) -> bytes:
@@ -99,9 +99,9 @@ def _head_of(exchange: Exchange, user: User | None) -> bytes:
     agent = headers.get(b"user-agent", b"")
     forwarded, real = headers.get(b"x-forwarded-for", b""), headers.get(b"x-real-ip", b"")
     address = client[0] if client else ""
-    if len(path) + len(query) + len(agent) + len(forwarded) + len(real) < _CACHED_LENGTH:
-        return _encode_head_cached(path, query, info.verb, user, agent, address, forwarded, real)
-    return _encode_head(path, query, info.verb, user, agent, address, forwarded, real)
+    text = b"".join((path, query, agent, forwarded, real))
+    encode = _encode_head_cached if len(text) < _CACHED_LENGTH else _encode_head
+    return encode(path, query, info.verb, user, agent, address, forwarded, real)
 
 
 def _encode_head(

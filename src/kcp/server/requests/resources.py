@@ -161,6 +161,7 @@ class Resources:
         force = info.query.optional_flag("force") if info.query else None
         patch, duplicates = await bodies.decode_patch(body, target.type, context.field_validation)
         write = self._registry.patch(context, target, media_type, patch, force=force, duplicates=duplicates)
+        del patch  # the write drops it when it can
         return await _written(await write, view)
 
     async def _delete(self, exchange: Exchange, info: RequestInfo, target: Target) -> None:

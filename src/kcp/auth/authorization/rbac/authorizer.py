@@ -101,15 +101,20 @@ class RBACAuthorizer:
         )
         verdict = self._verdicts.get(identity)
         if verdict is None:
-            collected = VerdictOfGrants(attributes)
-            try:
-                for grant in permissions.grants(user, attributes.namespace):
-                    if collected.add(grant):
-                        break
-            except NotAtOnceError:
-                return self._decide_in_slices(permissions, identity, user, attributes)
-            verdict = self._remember(identity, collected)
+            return self._decide_first(permissions, identity, user, attributes)
         return verdict.on_all or verdict.on(attributes.name)
+
+    def _decide_first(
+        self, permissions: ClusterPermissions, identity: _Identity, user: User, attributes: AuthorizationAttributes
+    ) -> Decision | Awaitable[Decision]:
+        collected = VerdictOfGrants(attributes)
+        try:
+            for grant in permissions.grants(user, attributes.namespace):
+                if collected.add(grant):
+                    break
+        except NotAtOnceError:
+            return self._decide_in_slices(permissions, identity, user, attributes)
+        return self._remember(identity, collected).on(attributes.name)
 
     async def _decide_in_slices(
         self, permissions: ClusterPermissions, identity: _Identity, user: User, attributes: AuthorizationAttributes

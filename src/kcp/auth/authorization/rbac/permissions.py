@@ -176,7 +176,8 @@ class ClusterPermissions:
 
         Raises NotAtOnceError.
         """
-        source, budget, left = self._source, _FEW_BYTES, _FEW_GRANTS
+        source, cluster, own = self._source, self._cluster, self._own_cluster_roles
+        kept, budget, left = source.cache.get, _FEW_BYTES, _FEW_GRANTS
         for where, is_own, subject, bindings in self._bound(user, namespace):
             left -= len(bindings)
             if left < 0:
@@ -184,13 +185,16 @@ class ClusterPermissions:
             for binding in bindings:
                 if not is_own and (where, binding.name) in self.replaced:
                     continue
-                identity = binding.role
-                if self._is_default(*identity):
+                namespace_of_role, name = identity = binding.role
+                if own is not None and not namespace_of_role and name not in own:
                     yield binding, subject, source.default.role(identity)
-                else:
-                    entry, size = source.read((self._cluster, *identity), budget)
+                    continue
+                key = cluster, namespace_of_role, name
+                entry = kept(key)
+                if entry is None:
+                    entry, size = source.read(key, budget)
                     budget -= size
-                    yield binding, subject, self._in_force(identity, entry)
+                yield binding, subject, entry if type(entry) is CompiledRole else self._in_force(identity, entry)
 
     async def grants_in_slices(self, user: User, namespace: str) -> AsyncIterator[Grant]:
         """As `grants`, with other work in between. What changes meanwhile may be included or not."""

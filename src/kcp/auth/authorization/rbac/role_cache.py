@@ -9,8 +9,8 @@ from kcp.auth.authorization.rbac.roles import CompiledRole
 from kcp.logical_clusters import LogicalClusterName
 
 MAX_BYTES: Final = 4 * 1024 * 1024
-"""JSON of the rules that are kept. Compiled, they take up to twelve times as much memory."""
-_ENTRY: Final = 64
+"""JSON of the rules that are kept. Compiled, they take up to sixteen times as much memory."""
+_ENTRY: Final = 256
 """Bytes that an entry counts for beside its rules."""
 
 
@@ -38,6 +38,8 @@ class RoleCache:
         self._max = MAX_BYTES if max_bytes is None else max_bytes
         self.size = 0
         """Bytes of the entries."""
+        self._is_filling = False
+        """Whether entries will have to go: from half of the size on, uses are noted."""
 
     def __len__(self) -> int:
         return len(self._entries)
@@ -45,7 +47,7 @@ class RoleCache:
     def get(self, key: RoleKey) -> Entry | None:
         """Return what is kept under a key; None where nothing is."""
         found = self._entries.get(key)
-        if found is not None:
+        if found is not None and self._is_filling:
             self._entries.move_to_end(key)
         return found
 
@@ -54,6 +56,7 @@ class RoleCache:
         self.forget(key)
         self._entries[key] = entry
         self.size += _size_of(entry)
+        self._is_filling = self.size > self._max // 2
         while self.size > self._max and len(self._entries) > 1:
             _, oldest = self._entries.popitem(last=False)
             self.size -= _size_of(oldest)

@@ -11,7 +11,14 @@ from kcp.client import APIResource, Client, NotFoundError, ObjectKey
 from kcp.client.objects import Object
 from kcp.logical_clusters import path_of
 from kcp.multicluster.clusters import accounts
-from kcp.multicluster.clusters.api import FIELD_MANAGER, KUBECONFIG_KEY, NAMESPACES, SECRETS, syncer_name
+from kcp.multicluster.clusters.api import (
+    FIELD_MANAGER,
+    HEARTBEAT_INTERVAL,
+    KUBECONFIG_KEY,
+    NAMESPACES,
+    SECRETS,
+    syncer_name,
+)
 from kcp.multicluster.clusters.imports import imported_resources
 from kcp.multicluster.clusters.manifests import (
     ACCOUNT_UID_ANNOTATION,
@@ -40,8 +47,9 @@ _INSTALLING: Final = 60.0
 class InstalledSyncers:
     """Installs a syncer in each cluster."""
 
-    def __init__(self, image: str, upstream: Upstream) -> None:
+    def __init__(self, image: str, upstream: Upstream, heartbeat_interval: float = HEARTBEAT_INTERVAL) -> None:
         """``upstream`` is how clusters reach the server, without the path of a logical cluster."""
+        self._heartbeat_interval = heartbeat_interval
         self._image = image
         self._upstream = upstream
 
@@ -63,7 +71,8 @@ class InstalledSyncers:
         server = self._upstream.server + path_of(registration.key.cluster)
         resources = await imported_resources(registration.upstream, registration.name)
         upstream = self._upstream._replace(server=server)
-        return Syncer(registration.name, registration.uid, self._image, upstream, resources)
+        syncer = Syncer(registration.name, registration.uid, self._image, upstream, resources)
+        return syncer._replace(heartbeat_interval=self._heartbeat_interval)
 
     async def _ensure_secret(self, registration: Registration, syncer: Syncer) -> None:
         """Write the Secret if its kubeconfig is another one, or its token invalid or half as old as it may be."""

@@ -8,6 +8,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any, Final, NamedTuple
 
 from kcp.client import Client, ClientError, ObjectKey, StatusError
+from kcp.multicluster.clusters.api import Reason
 from kcp.multicluster.clusters.kubeconfigs import syncing
 from kcp.multicluster.clusters.modes.contract import Registration
 from kcp.multicluster.clusters.readiness import SyncerState
@@ -37,6 +38,7 @@ class _Running:
     def __init__(self, registration: Registration, run: RunSyncer) -> None:
         self.identity = _Identity(registration.uid, registration.digest)
         self.problem = ""
+        self._stopping = False
         self.started = asyncio.get_running_loop().time()
         self._registration = registration
         self._run = run
@@ -57,6 +59,8 @@ class _Running:
             except Exception as error:
                 self.problem = f"the syncer has ended with an unexpected error ({type(error).__name__})"
                 logger.exception("%s: the syncer has ended, and begins again in %.0f s", key, delay)
+            if self._stopping:
+                return  # the cancellation came while the syncer ended by itself
             if loop.time() - started > _LAST_DELAY:
                 delay = _FIRST_DELAY
             await asyncio.sleep(delay)
@@ -64,6 +68,7 @@ class _Running:
             self.problem = ""
 
     async def stop(self) -> None:
+        self._stopping = True
         self.task.cancel()
         await asyncio.gather(self.task, return_exceptions=True)
 
@@ -83,7 +88,7 @@ class PushedSyncers:
         if running is None:
             running = self._running[registration.key] = _Running(registration, self._run)
         age = asyncio.get_running_loop().time() - running.started
-        return SyncerState(running.problem, installing=age < _INSTALLING)
+        return SyncerState(running.problem, installing=age < _INSTALLING, reason=Reason.ERROR_STARTING_SYNCER)
 
     async def uninstall(self, registration: Registration) -> bool:
         await self.stop(registration.key)

@@ -5,6 +5,8 @@ passes at once while the loop keeps up. When it does not (a request waited for l
 flows pass that have used no more than the others; the requests of the others wait, and some of them are dispatched in each
 iteration of the loop (`_BUDGET`): no iteration lasts long, and requests that arrive meanwhile are served between them.
 
+As long as all requests come from one user in one logical cluster, its gets pass in any case: nobody else waits for them.
+
 Lists, and deliveries of events to many watchers, wait between their slices in the same way. Members of ``system:masters`` are
 exempt, as from Kubernetes' priority level ``exempt``, and so are health checks and the controllers of the server.
 """
@@ -18,7 +20,7 @@ from collections.abc import Callable
 from typing import Final
 
 from kcp.api import errors
-from kcp.auth.users import ANONYMOUS, MASTERS
+from kcp.auth.users import ANONYMOUS, MASTERS, User
 from kcp.logical_clusters import WILDCARD
 from kcp.server.observability.flow_metrics import FlowCounts
 from kcp.server.requests.deadlines import Deadlines, Wait
@@ -122,6 +124,10 @@ class Dispatcher:
         self._contended = False
         """Whether the event loop did not keep up, in the last second or two. While it does, reads belong to no flow."""
         self._contended_since_sweep = False
+        self._sole: tuple[User, str] | None = None
+        """The user, and its logical cluster, of all requests since the event loop did not keep up; None before the first."""
+        self._several = False
+        """Whether there have been other users."""
 
     def begin(self, arrival: Arrival, info: RequestInfo) -> Slot:
         """Return the slot of an authorized request, which has begun or must wait."""
@@ -131,19 +137,37 @@ class Dispatcher:
         kind = self._by_verb.get(info.verb, self._mutating) if info.is_resource else self._reading
         if behind:
             self._note_contention()
-        if kind is self._reading and not self._contended:
+        if kind is self._reading and (not self._contended or self._is_alone(arrival, info)):
             seats = kind.seats
             if not seats.most or seats.count < seats.most:
                 return _PassedSlot(self, kind)
         elif kind is self._mutating and info.resource == "leases" and info.group == "coordination.k8s.io":
             kind = self._leases
+        if self._contended and kind is not self._reading:
+            self._note_user(arrival)
         return self._fair_slot(self._key(arrival, info, kind), arrival, behind=behind)
+
+    def _is_alone(self, arrival: Arrival, info: RequestInfo) -> bool:
+        """Whether a read is a get that nobody else has to be protected from."""
+        self._note_user(arrival)
+        return not self._several and info.verb == "get" and not self.queues.queued
+
+    def _note_user(self, arrival: Arrival) -> None:
+        if self._several:
+            return
+        user = arrival.user
+        if self._sole is None and user.name != _ANONYMOUS:
+            self._sole = (user, arrival.cluster)
+        else:
+            self._several = self._sole != (user, arrival.cluster)
 
     def begin_refusal(self, arrival: Arrival) -> Slot:
         """Return the slot of the refusal of a request that is not authorized."""
         behind = time.perf_counter() - arrival.started > _KEEPS_UP
         if behind:
             self._note_contention()
+        if self._contended:
+            self._note_user(arrival)
         user = arrival.user
         name = f"{_ANONYMOUS} at {arrival.address}" if user.name == _ANONYMOUS else user.name
         tenant = arrival.cluster if arrival.is_local else _NO_TENANT
@@ -180,6 +204,8 @@ class Dispatcher:
     def _sweep(self) -> None:
         self.queues.sweep()
         self._contended = self._contended_since_sweep or self.queues.queued > 0
+        if len(self.queues) <= 1:
+            self._sole, self._several = None, False
         self._contended_since_sweep = self._sweeping = False
         if self._contended or len(self.queues):
             self._start_sweeping()

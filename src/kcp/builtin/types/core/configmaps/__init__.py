@@ -58,12 +58,15 @@ class ConfigMapStrategy(BuiltinStrategy):
 
     def validate(self, obj: Object) -> list[FieldError]:
         data, binary = mapping(obj, "data"), mapping(obj, "binaryData")
-        found = list(key_errors(data, "data"))
-        both = sorted(data.keys() & binary.keys())[: MAX_ERRORS + 1]
-        found += [field_errors.invalid(f"data[{key}]", key, "duplicate of key present in binaryData") for key in both]
-        found += key_errors(binary, "binaryData")
-        size = sum(len(value.encode()) for value in data.values() if isinstance(value, str))
-        size += sum(decoded_size(value) for value in binary.values())
+        found = key_errors(data, "data")
+        size = sum([len(value.encode()) for value in data.values() if isinstance(value, str)])
+        if binary:
+            both = sorted(data.keys() & binary.keys())[: MAX_ERRORS + 1]
+            found += [
+                field_errors.invalid(f"data[{key}]", key, "duplicate of key present in binaryData") for key in both
+            ]
+            found += key_errors(binary, "binaryData")
+            size += sum(decoded_size(value) for value in binary.values())
         if size > MAX_BYTES:
             found.append(field_errors.too_long("[]", MAX_BYTES))
         return found

@@ -49,7 +49,8 @@ class SecretStrategy(BuiltinStrategy):
             data = obj.get("data")
             if strings and (data is None or isinstance(data, dict)):
                 encoded = {key: base64.b64encode(value.encode()).decode() for key, value in strings.items()}
-                obj["data"] = {**(data or {}), **encoded, **_undecodable(data, strings)}
+                encoded.update(_undecodable(data, strings))
+                obj["data"] = {**data, **encoded} if data else encoded
 
     def validate(self, obj: Object) -> list[FieldError]:
         data, type_ = mapping(obj, "data"), text(obj, "type")

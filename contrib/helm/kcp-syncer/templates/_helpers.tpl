@@ -1,0 +1,4 @@
+{{- define "syncer.labels" -}}
+app.kubernetes.io/name: kcp-syncer
+app.kubernetes.io/instance: {{ .Release.Name }}
+{{- end }}

@@ -1,0 +1,64 @@
+"""The page about many clusters: its commands print what the page shows, with two simulated clusters."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+from kcp.multicluster.clusters.api import ConditionType, Reason
+from tests.documentation.test_readme import BINARIES, ROOT, blocks, columns
+from tests.support.kcp_process import started
+from tests.support.simulated_clusters import simulated_clusters
+from tests.support.waiting import PATIENCE
+
+PAGE = ROOT / "docs" / "multicluster.md"
+
+
+def commands(language: str) -> Iterator[tuple[str, str]]:
+    """The commands of the page in blocks of a language, with what they print."""
+    for text in blocks(PAGE, language):
+        for each in re.split(r"^\$ ", text, flags=re.MULTILINE)[1:]:
+            command, _, expected = each.partition("\n")
+            yield command, expected
+
+
+def run(folder: Path, command: str) -> str:
+    """Run a command of the page in a folder. Returns what it prints."""
+    environment = {**os.environ, "PATH": f"{BINARIES}:{os.environ['PATH']}", "HOME": str(folder)}
+    environment["KUBECONFIG"] = ".kcp/data/admin.kubeconfig"
+    arguments = shlex.split(command)
+    if arguments[:2] == ["kubectl", "wait"]:
+        arguments.append(f"--timeout={PATIENCE:.0f}s")
+    done = subprocess.run(
+        arguments, cwd=folder, env=environment, stdout=subprocess.PIPE, text=True, check=False, timeout=2 * PATIENCE
+    )
+    assert done.returncode == 0, command
+    return done.stdout
+
+
+def test_the_commands_of_the_page_print_what_is_shown(tmp_path: Path) -> None:
+    (start,) = blocks(PAGE, "sh")
+    assert shlex.split(start)[:2] == ["kcp", "start"]
+    with simulated_clusters(tmp_path, "us-east1", "us-west1", arguments=("--make-pods=false",)) as clusters:
+        for cluster in clusters:
+            shutil.copy(cluster.kubeconfig, tmp_path / f"{cluster.name}.kubeconfig")
+        with started(Path(".kcp"), *shlex.split(start)[2:], cwd=tmp_path):
+            for command, expected in commands(""):
+                if command.startswith("export "):
+                    continue
+                assert columns(run(tmp_path, command)) == columns(expected), command
+                if command.startswith("kubectl get"):
+                    ((listing, shown),) = commands("text")
+                    assert run(tmp_path, listing).split("\n")[0].split() == shown.split("\n")[0].split()
+
+
+def test_the_page_explains_each_reason() -> None:
+    text = PAGE.read_text()
+    good = {Reason.SYNCER_READY, Reason.HEARTBEAT_SEEN, Reason.REGISTERED_ONCE, Reason.APIS_IMPORTED}
+    assert [each for each in Reason if each not in good and f"`{each}`" not in text] == []
+    assert [each for each in ConditionType if f"`{each}`" not in text] == []
