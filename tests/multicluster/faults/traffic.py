@@ -7,7 +7,15 @@ import random
 from collections.abc import Sequence
 from typing import Any
 
-from kcp.client import APIResource, Client, ConflictError, NotFoundError, StatusError, TransportError
+from kcp.client import (
+    AlreadyExistsError,
+    APIResource,
+    Client,
+    ConflictError,
+    NotFoundError,
+    StatusError,
+    TransportError,
+)
 from kcp.multicluster.placement import CLUSTER_LABEL
 from tests.multicluster.faults.model import STEP
 from tests.multicluster.faults.recorder import DEPLOYMENTS, RESOURCES, Recorder
@@ -36,7 +44,7 @@ class Traffic:
         while self.writes < wanted:
             try:
                 await self._write()
-            except (ConflictError, NotFoundError, TransportError):
+            except (AlreadyExistsError, ConflictError, NotFoundError, TransportError):
                 continue  # what has become of it is read before the next write
             except StatusError as error:
                 if error.code < 500:
