@@ -10,7 +10,7 @@ runs first without Deployments; then it is stopped, the Deployments are created,
 - the first full sync ends when each Deployment has the status of its cluster, and begins when the controller is started;
 - processor time and memory are those of the controller, in which all syncers run; the memory of an object is the growth
   against the controller without Deployments, divided by their number;
-- requests are those that the servers have counted about Deployments, without those of this program;
+- requests are those that the servers have logged or counted about Deployments, without those of this program;
 - a change is a new number of replicas. It has arrived when a watch of the cluster shows it, and is back when a watch of kcp shows
   the status. Changes begin at a fixed rate, also while others are under way.
 
@@ -22,6 +22,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import itertools
+import json
 import os
 import signal
 import statistics
@@ -29,6 +30,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections import Counter
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
@@ -49,6 +51,18 @@ _CREATORS: Final = 16
 """Requests in flight of the program that creates Clusters and Deployments."""
 _PATIENCE: Final = 600.0
 _REPLICAS: Final = 2
+_AUDIT_LOG: Final = "audit.log"
+_POLICY: Final = """\
+apiVersion: audit.k8s.io/v1
+kind: Policy
+omitStages: [RequestReceived]
+rules:
+- level: Metadata
+  verbs: [patch]
+  resources: [{group: apps, resources: [deployments, deployments/status]}]
+- level: None
+"""
+"""The audit policy of kcp: what syncers send about Deployments."""
 
 Object = dict[str, Any]
 
@@ -123,8 +137,10 @@ def controller(server: Server, size: Size, directory: Path) -> Iterator[int]:
 class World:
     """The servers, as the program that uses them sees them."""
 
-    def __init__(self, size: Size, upstream: Client, downstream: Sequence[Client]) -> None:
+    def __init__(self, size: Size, audit: Path, upstream: Client, downstream: Sequence[Client]) -> None:
+        """``audit`` is the log of all patches of Deployments in kcp."""
         self.size = size
+        self.audit = audit
         self.upstream = upstream
         self.downstream = downstream
         everywhere = upstream.logical_cluster("*")
@@ -244,13 +260,14 @@ class World:
         return [each.result() for each in made]
 
     async def requests(self) -> dict[str, int]:
-        """Return the requests that lead Deployments down and their statuses up, as the servers have counted them so far.
+        """Return the requests that lead Deployments down and their statuses up, so far.
 
-        Servers count all custom resources as one; the controller patches no others, and applies the status of Clusters.
+        Those to kcp are in its audit log; clusters count requests about single custom resources, of which they have no other.
         """
-        upstream, *downstream = [await _counts(client) for client in (self.upstream, *self.downstream)]
-        copying = sum(each[verb, ""] for each in downstream for verb in ("GET", "PATCH", "APPLY"))
-        return {"down": upstream["PATCH", ""] + copying, "up": upstream["PATCH", "status"]}
+        copying = [await _counts(client) for client in self.downstream]
+        patches = [json.loads(line)["objectRef"] for line in self.audit.read_text().splitlines()]
+        up = sum(each.get("subresource") == "status" for each in patches)
+        return {"down": len(patches) - up + sum(each[""] for each in copying), "up": up}
 
 
 def deployment(number: int, cluster: str) -> Object:
@@ -305,23 +322,17 @@ async def _concurrently(work: Any, items: Any) -> None:
             tasks.create_task(worker())
 
 
-class _Counts(dict[tuple[str, str], int]):
-    """Requests about single custom resources by verb and subresource."""
-
-    def __missing__(self, key: tuple[str, str]) -> int:
-        return 0
-
-
-async def _counts(client: Client) -> _Counts:
-    found = _Counts()
+async def _counts(client: Client) -> Counter[str]:
+    """Return how many single custom resources a cluster was asked for or given, by subresource."""
+    found: Counter[str] = Counter()
     text = (await client.logical_cluster("root").raw("GET", "/metrics", accept="text/plain")).body.decode()
     for family in text_string_to_metric_families(text):
         for sample in family.samples:
             labels = sample.labels
             if sample.name != "apiserver_request_total" or labels["resource"] != CUSTOM_LABELS[-1]:
                 continue
-            if labels["scope"] == "resource":
-                found[labels["verb"], labels["subresource"]] += int(sample.value)
+            if labels["scope"] == "resource" and labels["verb"] in ("GET", "PATCH", "APPLY"):
+                found[labels["subresource"]] += int(sample.value)
     return found
 
 
@@ -388,7 +399,7 @@ async def measure(size: Size, server: Server, kubeconfigs: Sequence[Path], direc
     async with AsyncExitStack() as stack:
         paths = (server.root / "data" / "admin.kubeconfig", *kubeconfigs)
         clients = [await stack.enter_async_context(Client(load_configuration(path, qps=0.0))) for path in paths]
-        world = World(size, clients[0], clients[1:])
+        world = World(size, directory / _AUDIT_LOG, clients[0], clients[1:])
         world.clusters.start()
         stack.push_async_callback(world.clusters.stop)
         syncers = size.logical_clusters * size.registrations
@@ -426,7 +437,10 @@ def main() -> None:
     size = _arguments()
     with ExitStack() as stack:
         directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="kcp-bench-clusters-")))
-        server = stack.enter_context(kcp_server())
+        policy = directory / "policy.yaml"
+        policy.write_text(_POLICY)
+        flags = ("--audit-policy-file", str(policy), "--audit-log-path", str(directory / _AUDIT_LOG))
+        server = stack.enter_context(kcp_server(flags))
         kubeconfigs = stack.enter_context(simulated_clusters(directory, size.clusters))
         uvloop.run(measure(size, server, kubeconfigs, directory))
 

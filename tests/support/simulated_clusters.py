@@ -8,7 +8,7 @@ import re
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,13 +22,22 @@ _READY = re.compile(r"ready at https://[^:]+:(\d+)")
 class SimulatedCluster:
     """A cluster: `start`, then `ready`. It keeps its port and its objects when it is stopped and started again."""
 
-    def __init__(self, name: str, directory: Path, *arguments: str) -> None:
-        """``directory`` will hold what the cluster keeps; ``arguments`` are those of ``kcp simulate-cluster``."""
+    def __init__(self, name: str, directory: Path, *arguments: str, prefix: Sequence[str] = ()) -> None:
+        """``directory`` will hold what the cluster keeps; ``arguments`` are those of ``kcp simulate-cluster``.
+
+        ``prefix`` is that of the command of the process.
+        """
         self.name = name
         self.directory = directory
         self.port = 0
         self._arguments = arguments
+        self._prefix = prefix
         self._process: subprocess.Popen[str] | None = None
+
+    @property
+    def words(self) -> tuple[str, ...]:
+        """The command of ``kcp``, without options."""
+        return "simulate-cluster", self.name
 
     @property
     def kubeconfig(self) -> Path:
@@ -44,7 +53,7 @@ class SimulatedCluster:
     def start(self) -> None:
         """Start the process."""
         self.directory.mkdir(parents=True, exist_ok=True)
-        command = [sys.executable, "-m", "kcp", "simulate-cluster", self.name]
+        command = [*self._prefix, sys.executable, "-m", "kcp", *self.words]
         options = ["--root-directory", str(self.directory), "--secure-port", str(self.port), *self._arguments]
         environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
         with (self.directory / "errors.log").open("a") as errors:

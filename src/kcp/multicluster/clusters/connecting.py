@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import binascii
 from collections.abc import AsyncIterator, Sequence
@@ -9,10 +10,12 @@ from contextlib import asynccontextmanager
 from typing import Final
 
 from kcp.client import Client, ClientError, ConfigurationError, NotFoundError, StatusError
+from kcp.multicluster.clusters import offers
 from kcp.multicluster.clusters.api import SECRETS, ConditionType, Reason
 from kcp.multicluster.clusters.kubeconfigs import configuration_of, secrets_of
 from kcp.multicluster.clusters.messages import Secrets
 from kcp.multicluster.clusters.modes.contract import Registration, SyncerMode
+from kcp.multicluster.clusters.offers import Offer
 from kcp.multicluster.clusters.ownership import owner_reference
 from kcp.multicluster.clusters.probing import probe
 from kcp.multicluster.clusters.records import ClusterRecord, SecretKey
@@ -82,14 +85,23 @@ async def connect(record: ClusterRecord, session: Session, upstream: Client) -> 
 
 
 async def import_resources(registration: Registration, session: Session, names: Sequence[str]) -> None:
-    """Record how the cluster serves resources, for negotiation. Raises StepError."""
+    """Record how the cluster serves resources, for negotiation, unless that is done and nothing has changed. Raises StepError."""
     owner = owner_reference(registration.name, registration.uid)
     prefix = f"Error pulling API Resource Schemas from cluster {registration.name}"
     async with _step(Reason.ERROR_PULLING_SCHEMAS, prefix, registration.secrets):
+        index = await offers.read_index(registration.downstream)
+        offer = Offer(registration.digest, index, await offers.read_imports(registration.upstream, registration.name))
+        now = asyncio.get_running_loop().time()
+        if index and offer == session.offer and now < session.import_due:
+            return
+        session.offer = None
         imported = await import_apis(
             registration.downstream, registration.upstream, registration.name, names, owner=owner
         )
+        imports = await offers.read_imports(registration.upstream, registration.name)
     session.imported = imported_condition(imported, registration.secrets)
+    if not imported.skipped:  # else it is tried again at the next check
+        session.offer, session.import_due = offer._replace(imports=imports), now + offers.INTERVAL
 
 
 async def ensure_syncer(registration: Registration, session: Session, mode: SyncerMode) -> None:

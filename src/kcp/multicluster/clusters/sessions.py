@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from kcp.client import Client, ClientConfiguration, ObjectKey
+from kcp.multicluster.clusters.offers import Offer
 from kcp.multicluster.clusters.probing import Facts
 from kcp.multicluster.clusters.readiness import Failure, SyncerState
 from kcp.multicluster.conditions import Condition
@@ -19,7 +20,8 @@ _LAST_DELAY: Final = 60.0
 class Session:
     """The state that the controller keeps of a Cluster; a new controller finds all of it again.
 
-    ``state`` is what the Cluster said at the last check; ``due`` is when the cluster is checked next, by the event loop's clock.
+    ``state`` is what the Cluster said at the last check; ``due`` is when the cluster is checked next, by the event loop's clock;
+    ``offer`` is what was imported last, which is not done again before ``import_due`` unless it has changed.
     """
 
     key: ObjectKey
@@ -34,6 +36,8 @@ class Session:
     failure: Failure | None = None
     facts: Facts | None = None
     imported: Condition | None = None
+    offer: Offer | None = None
+    import_due: float = 0.0
     syncer: SyncerState = field(default_factory=SyncerState)
 
     async def connect(self, digest: str, configuration: ClientConfiguration) -> Client:
