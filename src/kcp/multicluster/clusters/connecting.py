@@ -73,12 +73,17 @@ async def connect(record: ClusterRecord, session: Session, upstream: Client) -> 
     """Connect to the Kubernetes cluster of a Cluster, and find the facts about it. Raises StepError."""
     kubeconfig = await read_kubeconfig(record, upstream)
     source = "spec.kubeconfig" if record.secret is None else f"Secret {record.secret.namespace}/{record.secret.name}"
-    try:
-        configuration, secrets = configuration_of(kubeconfig, source), secrets_of(kubeconfig, source)
-    except ConfigurationError as error:
-        raise StepError(Reason.INVALID_KUBECONFIG, f"Invalid kubeconfig: {error}") from error
+    digest = digest_of(kubeconfig)
+    if session.configuration is not None and session.secrets is not None and session.digest == digest:
+        configuration, secrets = session.configuration, session.secrets
+    else:
+        try:
+            configuration, secrets = configuration_of(kubeconfig, source), secrets_of(kubeconfig, source)
+        except ConfigurationError as error:
+            raise StepError(Reason.INVALID_KUBECONFIG, f"Invalid kubeconfig: {error}") from error
     async with _step(Reason.ERROR_CREATING_CLIENT, "Error creating client from kubeconfig", secrets):
-        client = await session.connect(digest_of(kubeconfig), configuration)
+        client = await session.connect(digest, configuration)
+    session.secrets = secrets
     async with _step(Reason.CLUSTER_UNREACHABLE, f"Error reaching cluster {record.name}", secrets):
         session.facts = await probe(client, configuration)
     return Registration(record.key, record.uid, session.digest, configuration, upstream, client, secrets)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from kcp.client import Client, ClientConfiguration, ObjectKey
+from kcp.multicluster.clusters.messages import Secrets
 from kcp.multicluster.clusters.offers import Offer
 from kcp.multicluster.clusters.probing import Facts
 from kcp.multicluster.clusters.readiness import Failure, SyncerState
@@ -29,6 +30,7 @@ class Session:
     digest: str = ""
     state: object = None
     configuration: ClientConfiguration | None = None
+    secrets: Secrets | None = None
     client: Client | None = None
     due: float = 0.0
     failures: int = 0
