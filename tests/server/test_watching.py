@@ -6,7 +6,8 @@ import base64
 import json
 import time
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 
@@ -186,13 +187,23 @@ def test_a_disconnected_watcher_over_http_1_is_detected_by_its_connection(server
         with server.watch(path):
             wait_until(lambda: len(waiting()) == 2, "both connections wait")
             both = waiting()
-            assert connections.gone(both, connections.established_peers()) == []
-        wait_until(lambda: len(connections.gone(both, connections.established_peers())) == 1, "one has gone")
+            assert connections.gone(both, connections.established()) == []
+        wait_until(lambda: len(connections.gone(both, connections.established())) == 1, "one has gone")
     composition = server.process.composition
     assert composition is not None
     sweeping = server.submit(connections.sweep(composition.watches, 0.02))
-    wait_until(lambda: not sessions(server, cluster), "the watch has ended")
-    sweeping.cancel()
+    try:
+        wait_until(lambda: not sessions(server, cluster), "the watch has ended")
+    finally:
+        sweeping.cancel()
+
+
+def test_a_connection_is_known_by_the_port_of_the_server_too() -> None:
+    client = (b"0100007F:C350", ("127.0.0.1", 50000))
+    scope = {"server": ("127.0.0.1", 6443), "client": client[1]}
+    session = cast("WatchSession", SimpleNamespace(exchange=SimpleNamespace(scope=scope)))
+    assert connections.gone([session], {(b"0100007F:192B", client[0])}) == []
+    assert connections.gone([session], {(b"0100007F:1F90", client[0])}) == [session]
 
 
 def test_the_watch_of_a_client_that_does_not_read_is_aborted(

@@ -27,6 +27,8 @@ _ESTABLISHED: Final = b"01"
 _FIELDS: Final = 4
 
 Peer = tuple[str, int]
+Connection = tuple[int, Peer]
+"""The server's port and the client's address. Other servers on the machine may have clients with the same address and port."""
 
 
 def peer_of(text: bytes) -> Peer:
@@ -41,28 +43,31 @@ def peer_of(text: bytes) -> Peer:
     return str(found), int(port, 16)
 
 
-def established_peers(tables: tuple[Path, ...] = _TABLES) -> set[bytes]:
-    """Return the ``rem_address`` columns of all established connections. Raises OSError when a table cannot be read."""
-    peers: set[bytes] = set()
+def established(tables: tuple[Path, ...] = _TABLES) -> set[tuple[bytes, bytes]]:
+    """Return the columns ``local_address`` and ``rem_address`` of all established connections.
+
+    Raises OSError when a table cannot be read.
+    """
+    found: set[tuple[bytes, bytes]] = set()
     for table in tables:
         if not table.exists():
             continue
         for line in table.read_bytes().splitlines()[1:]:
             fields = line.split(None, _FIELDS)
             if len(fields) > _FIELDS - 1 and fields[3] == _ESTABLISHED:
-                peers.add(fields[2])
-    return peers
+                found.add((fields[1], fields[2]))
+    return found
 
 
-def gone(sessions: list[WatchSession], peers: set[bytes]) -> list[WatchSession]:
+def gone(sessions: list[WatchSession], connected: set[tuple[bytes, bytes]]) -> list[WatchSession]:
     """Return the sessions whose connection is no longer established."""
-    known = {peer_of(peer) for peer in peers}
-    return [session for session in sessions if (client := _client(session)) is not None and client not in known]
+    known = {(int(local.rpartition(b":")[2], 16), peer_of(remote)) for local, remote in connected}
+    return [session for session in sessions if (found := _connection(session)) is not None and found not in known]
 
 
-def _client(session: WatchSession) -> Peer | None:
-    client = session.exchange.scope.get("client")
-    if not client or not client[1]:
+def _connection(session: WatchSession) -> Connection | None:
+    server, client = session.exchange.scope.get("server"), session.exchange.scope.get("client")
+    if not server or not server[1] or not client or not client[1]:
         return None
     try:
         address = ipaddress.ip_address(client[0].partition("%")[0])
@@ -70,7 +75,7 @@ def _client(session: WatchSession) -> Peer | None:
         return None
     if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is not None:
         address = address.ipv4_mapped
-    return str(address), client[1]
+    return server[1], (str(address), client[1])
 
 
 async def cut(scope: Scope) -> None:
@@ -94,10 +99,10 @@ async def sweep(watches: Watches, interval: float = SWEEP_INTERVAL) -> None:
         if not readable or not idle:
             continue
         try:
-            peers = await asyncio.to_thread(established_peers)
+            connected = await asyncio.to_thread(established)
         except OSError as error:
             logger.warning("cannot read the connection table: %s", error)
             readable = False
             continue
-        for session in gone(idle, peers):
+        for session in gone(idle, connected):
             session.on_client_gone()
