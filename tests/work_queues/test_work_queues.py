@@ -170,6 +170,19 @@ async def test_of_two_delays_the_one_that_ends_first_counts() -> None:
         await done.wait()
 
 
+async def test_delayed_keys_can_be_reconciled_at_once() -> None:
+    reconciled: asyncio.Queue[str] = asyncio.Queue()
+
+    async def reconcile(_queue: Queue, key: str) -> None:
+        await reconciled.put(key)
+
+    async with running(reconcile) as queue:
+        queue.add_later("first", _NEVER)
+        queue.add_later("second", _NEVER)
+        queue.add_delayed()
+        assert [await reconciled.get() for _ in range(2)] == ["first", "second"]
+
+
 async def test_a_queue_stops_while_its_reconciliations_wait() -> None:
     async def reconcile(_queue: Queue, _key: str) -> None:
         await asyncio.Event().wait()

@@ -130,6 +130,12 @@ class BaseWorkQueue(Generic[K]):
         self.add_later(key, delay)
         return delay
 
+    def add_delayed(self) -> None:
+        """Queue all keys that are delayed: what they have failed for is over. Their next delays are not shorter for it."""
+        for key, timer in list(self._timers.items()):
+            timer.cancel()
+            self._due(key)
+
     def _due(self, key: K) -> None:
         self._timers.pop(key, None)
         self.add(key)

@@ -50,13 +50,19 @@ class Heartbeat:
     """Writes the status of the Cluster, as long as both servers answer."""
 
     def __init__(
-        self, upstream: Client, downstream: Client, cluster: str, report: Callable[[], tuple[list[str], dict[str, Any]]]
+        self,
+        upstream: Client,
+        downstream: Client,
+        cluster: str,
+        report: Callable[[], tuple[list[str], dict[str, Any]]],
+        recovered: Callable[[], None],
     ) -> None:
-        """``report`` returns the resources that are synced, and the condition."""
+        """``report`` returns the resources that are synced, and the condition; ``recovered`` is called after an outage."""
         self._clusters = upstream.resource(CLUSTERS)
         self._downstream = downstream
         self._cluster = cluster
         self._report = report
+        self._recovered = recovered
         self._wake = asyncio.Event()
         self.is_healthy = False
         """Whether the last heartbeat was written."""
@@ -67,12 +73,16 @@ class Heartbeat:
 
     async def run(self, interval: float) -> None:
         """Write the status every ``interval`` seconds, until cancelled."""
+        failed = False
         while True:
             self._wake.clear()
             try:
                 await self.beat()
+                if failed:
+                    self._recovered()
+                failed = False
             except (StatusError, ClientError) as error:
-                self.is_healthy = False
+                self.is_healthy, failed = False, True
                 logger.warning("%s: no heartbeat: %s", self._cluster, error)
             try:
                 async with asyncio.timeout(interval):

@@ -155,7 +155,7 @@ class Syncer:
             start=self._start_type,
             started=self._on_started,
         )
-        self._heartbeat = Heartbeat(self._up, self._down, self._cluster, self._report)
+        self._heartbeat = Heartbeat(self._up, self._down, self._cluster, self._report, self._queue.add_delayed)
         self._cleaner = NamespaceCleaner(self._shared, self._down)
         for queue in (self._queue, self._cleaning):
             queue.start()
