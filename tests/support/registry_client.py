@@ -12,7 +12,7 @@ import orjson
 import pytest
 import yaml
 
-from kcp.api import selectors
+from kcp.api import json_values, selectors
 from kcp.api.errors import StatusError
 from kcp.auth.users import User
 from kcp.controllers.manager import Manager
@@ -144,7 +144,10 @@ class RegistryClient:
         return _decoded(written.value)
 
     async def apply(self, type_: ResourceType, obj: Object, manager: str = "applier", **more: Any) -> Object:
-        return await self.patch(type_, obj["metadata"]["name"], obj, patching.APPLY_YAML, field_manager=manager, **more)
+        body = json_values.copy(obj)  # the write takes it over
+        return await self.patch(
+            type_, obj["metadata"]["name"], body, patching.APPLY_YAML, field_manager=manager, **more
+        )
 
     async def delete(self, type_: ResourceType, name: str, namespace: str = "default", **options: Any) -> bool:
         """Delete an object; return whether it was removed at once."""

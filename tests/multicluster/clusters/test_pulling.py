@@ -119,7 +119,7 @@ async def sync_a_workload(plane: ControlPlane, downstream: Client) -> None:
 
     await eventually(created, "the negotiated API is published", 60)
     await eventually(ready, "the Deployment runs in the cluster", 60)
-    (copy,) = await _copies(downstream, SECRETS)
+    (copy,) = await eventually(lambda: _copies(downstream, SECRETS), "the Secret is in the cluster", 60)
     assert base64.b64decode(copy["data"]["a"]) == b"b"
 
 
