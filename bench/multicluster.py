@@ -51,6 +51,8 @@ _CREATORS: Final = 16
 """Requests in flight of the program that creates Clusters and Deployments."""
 _PATIENCE: Final = 600.0
 _REPLICAS: Final = 2
+_METRICS_CACHED: Final = 1.1
+"""Seconds for which a server may answer with the same metrics."""
 _AUDIT_LOG: Final = "audit.log"
 _POLICY: Final = """\
 apiVersion: audit.k8s.io/v1
@@ -264,6 +266,7 @@ class World:
 
         Those to kcp are in its audit log; clusters count requests about single custom resources, of which they have no other.
         """
+        await asyncio.sleep(_METRICS_CACHED)
         copying = [await _counts(client) for client in self.downstream]
         patches = [json.loads(line)["objectRef"] for line in self.audit.read_text().splitlines()]
         up = sum(each.get("subresource") == "status" for each in patches)
@@ -439,7 +442,8 @@ def main() -> None:
         directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="kcp-bench-clusters-")))
         policy = directory / "policy.yaml"
         policy.write_text(_POLICY)
-        flags = ("--audit-policy-file", str(policy), "--audit-log-path", str(directory / _AUDIT_LOG))
+        flags = ["--audit-policy-file", str(policy), "--audit-log-path", str(directory / _AUDIT_LOG)]
+        flags += ["--audit-log-mode", "blocking"]
         server = stack.enter_context(kcp_server(flags))
         kubeconfigs = stack.enter_context(simulated_clusters(directory, size.clusters))
         uvloop.run(measure(size, server, kubeconfigs, directory))
