@@ -61,6 +61,7 @@ async def test_one_of_two_splitters_splits(kcp_cluster: LogicalCluster) -> None:
         for process in (first, second):
             process.send_signal(signal.SIGTERM)
             said.append(process.communicate(timeout=PATIENCE)[1])
-            assert process.returncode == 0
+            assert process.returncode in (0, -signal.SIGTERM)  # the other may still be starting
+    assert 0 in (first.returncode, second.returncode)
     assert ["splitting workloads" in each for each in said].count(True) >= 1
     assert not any("Traceback" in each for each in said)
