@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-import signal
-import sys
 from typing import TYPE_CHECKING, Any, Final
 
 import click
 
 from kcp.cli import flags
 from kcp.cli.cluster_flags import kubeconfig_flags
+from kcp.cli.controller_processes import fail, log_flags, run_until_signalled
 
 if TYPE_CHECKING:
     from kcp.multicluster.syncer.running import SyncerProcess
 
-_FAILED: Final = 2
 _REPLACED: Final = 3
-_LOG_FORMATS: Final = ("text", "json")
 
 _cluster = flags.group("Cluster")
 _syncing = flags.group("Syncing")
@@ -73,16 +70,7 @@ _monitoring = flags.group("Monitoring")
     show_default=False,
     help="Address of /metrics, /readyz and /livez over plain HTTP. [default: not served]",
 )
-@_monitoring(
-    "-v",
-    "--v",
-    "verbosity",
-    default=0,
-    type=click.IntRange(min=0),
-    metavar="LEVEL",
-    help="Log level: 4 adds debug output.",
-)
-@_monitoring("--log-format", default="text", type=click.Choice(_LOG_FORMATS), help="Format of the log lines on stderr.")
+@log_flags("Monitoring")
 def syncer(cluster: str, cluster_uid: str, verbosity: int, log_format: str, **choices: Any) -> None:
     """Mirror the objects that are assigned to a Cluster down to it, and their status up.
 
@@ -111,7 +99,7 @@ def syncer(cluster: str, cluster_uid: str, verbosity: int, log_format: str, **ch
         for each in (upstream, downstream):
             asyncio.run(check_servers(each))
     except ClientError as error:
-        _fail(error, _FAILED)
+        fail(error)
     settings = SyncerSettings(
         resources=choices["resources"],
         workers=choices["workers"],
@@ -121,7 +109,7 @@ def syncer(cluster: str, cluster_uid: str, verbosity: int, log_format: str, **ch
     )
     import uvloop
 
-    uvloop.run(_run_until_signalled(SyncerProcess(upstream, downstream, cluster, cluster_uid, settings), address))
+    uvloop.run(_serve_and_run(SyncerProcess(upstream, downstream, cluster, cluster_uid, settings), address))
 
 
 def _address(text: str) -> tuple[str, int] | None:
@@ -134,12 +122,7 @@ def _address(text: str) -> tuple[str, int] | None:
     return host.removeprefix("[").removesuffix("]"), int(port)
 
 
-def _fail(error: Exception, code: int) -> None:
-    click.echo(f"kcp: {error}", err=True)
-    sys.exit(code)
-
-
-async def _run_until_signalled(process: SyncerProcess, address: tuple[str, int] | None) -> None:
+async def _serve_and_run(process: SyncerProcess, address: tuple[str, int] | None) -> None:
     from contextlib import AsyncExitStack
 
     from kcp.multicluster.syncer import IdentityError
@@ -151,16 +134,10 @@ async def _run_until_signalled(process: SyncerProcess, address: tuple[str, int] 
             try:
                 host, port = await stack.enter_async_context(listener)
             except OSError as error:
-                _fail(error, _FAILED)
+                fail(error)
             shown = f"[{host}]" if ":" in host else host
             click.echo(f"kcp: metrics and health at http://{shown}:{port}", err=True)
-        task = asyncio.ensure_future(process.run())
-        for number in (signal.SIGTERM, signal.SIGINT):
-            asyncio.get_running_loop().add_signal_handler(number, task.cancel)
-        await asyncio.wait((task,))
-        if task.cancelled():
-            return
         try:
-            task.result()
+            await run_until_signalled(process.run())
         except IdentityError as error:
-            _fail(error, _REPLACED)
+            fail(error, _REPLACED)

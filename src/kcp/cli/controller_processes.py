@@ -1,0 +1,80 @@
+"""What commands that run a controller as a process share: flags of logs, the check of the server, and the end by a signal."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import sys
+from collections.abc import Callable, Coroutine
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, NoReturn
+
+import click
+
+from kcp.cli import flags
+
+if TYPE_CHECKING:
+    from kcp.client import ClientConfiguration
+
+FAILED: Final = 2
+"""The exit code of a start that a server or a kubeconfig prevents."""
+_LOG_FORMATS: Final = ("text", "json")
+
+Command = Callable[..., Any]
+
+
+def leader_election_flag(heading: str, lease: str, doing: str) -> Callable[[Command], Command]:
+    """Return a decorator that adds ``--leader-elect``. ``doing`` says what only the holder of the Lease does."""
+    return flags.group(heading)(
+        "--leader-elect",
+        default=True,
+        **flags.SWITCH,
+        help=f"{doing} only while this process holds the Lease kube-system/{lease}: several may run. [default: true]",
+    )
+
+
+def log_flags(heading: str = "Logging") -> Callable[[Command], Command]:
+    """Return a decorator that adds ``-v`` (``verbosity``) and ``--log-format``, under a heading."""
+    group = flags.group(heading)
+    level = group(
+        "-v",
+        "--v",
+        "verbosity",
+        default=0,
+        type=click.IntRange(min=0),
+        metavar="LEVEL",
+        help="Log level: 4 adds debug output.",
+    )
+    form = group(
+        "--log-format", default="text", type=click.Choice(_LOG_FORMATS), help="Format of the log lines on stderr."
+    )
+    return lambda command: level(form(command))
+
+
+def configuration_of_kcp(kubeconfig: Path | None, context: str) -> ClientConfiguration:
+    """Return how a kcp server is reached, which has been checked; end with `FAILED` where it cannot be used."""
+    from kcp.cli.server_checks import check_kcp_server
+    from kcp.client import ClientError, load_configuration
+
+    try:
+        configuration = load_configuration(kubeconfig, context=context)
+        asyncio.run(check_kcp_server(configuration))
+    except ClientError as error:
+        fail(error)
+    return configuration
+
+
+def fail(error: Exception, code: int = FAILED) -> NoReturn:
+    """End the process with a message."""
+    click.echo(f"kcp: {error}", err=True)
+    sys.exit(code)
+
+
+async def run_until_signalled(running: Coroutine[Any, Any, None]) -> None:
+    """Run a controller until it ends, or SIGTERM or SIGINT cancels it. Raises as the controller."""
+    task = asyncio.ensure_future(running)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, task.cancel)
+    await asyncio.wait((task,))
+    if not task.cancelled():
+        task.result()
