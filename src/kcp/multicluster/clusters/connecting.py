@@ -47,6 +47,17 @@ async def _step(reason: Reason, prefix: str, secrets: Secrets) -> AsyncIterator[
         raise StepError(reason, f"{prefix}: {secrets.described(error)}") from error
 
 
+@asynccontextmanager
+async def limited(seconds: float, cluster: str) -> AsyncIterator[None]:
+    """Raise a StepError where what is done with a cluster takes longer than ``seconds``."""
+    try:
+        async with asyncio.timeout(seconds):
+            yield
+    except TimeoutError:
+        message = f"Cluster {cluster} answers too slowly: this was not done within {seconds:g} s"
+        raise StepError(Reason.CLUSTER_UNREACHABLE, message) from None
+
+
 async def read_kubeconfig(record: ClusterRecord, upstream: Client) -> str:
     """Return the kubeconfig of a Cluster. Raises StepError, and StatusError and ClientError of kcp."""
     if record.secret is None:
