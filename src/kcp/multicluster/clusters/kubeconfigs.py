@@ -19,8 +19,15 @@ from kcp.client.kubeconfig.parsing import parse
 from kcp.client.kubeconfig.resolving import resolve
 from kcp.multicluster.clusters.messages import Secrets
 
-_LIMITS: Final[dict[str, Any]] = {"retries": 0, "connect_timeout": 5.0, "request_timeout": 30.0}
-"""A controller retries by itself: a request that fails is not repeated before its failure is known."""
+_LIMITS: Final[dict[str, Any]] = {
+    "retries": 0,
+    "connect_timeout": 5.0,
+    "request_timeout": 30.0,
+    "max_body": 64 * 1024 * 1024,
+    "max_listed": 256 * 1024 * 1024,
+}
+"""A controller retries by itself: a request that fails is not repeated before its failure is known. A cluster is not trusted: it
+may answer without an end, to a process that works for others, too."""
 _ENTRY: Final = "cluster"
 """The name of the only entry of each kind in a flattened kubeconfig."""
 
