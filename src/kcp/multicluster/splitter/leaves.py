@@ -53,6 +53,11 @@ class Leaf(NamedTuple):
         return max(0, self.wanted - self.available)
 
 
+def with_spec(found: Object) -> Object:
+    """Return an object that has a spec: schemas of clusters need not require one."""
+    return found if "spec" in found else {**found, "spec": {}}
+
+
 def wanted_copies(kind: SplitKind, root: Object) -> int:
     """Return the number of copies that a root wants."""
     return copies(root["spec"], kind.copies)
@@ -106,7 +111,8 @@ def changed_leaf(
     if kind.strategy and strategy is not None:
         wanted[kind.strategy] = strategy
     if not template:
-        wanted["template"] = spec["template"]
+        wanted.pop("template", None)
+        wanted |= {field: spec[field] for field in ("template",) if field in spec}
     labels = {**_labels(root["metadata"], leaf.cluster), **_of_controllers(meta, "labels")}
     annotations = {**_annotations(root["metadata"]), **_of_controllers(meta, "annotations")}
     current = {name: value for name, value in (meta.get("annotations") or {}).items() if name != ANNOTATION}

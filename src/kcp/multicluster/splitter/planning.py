@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
+from kcp.multicluster.placement import leaf_name
 from kcp.multicluster.splitter.allocation import UNBOUNDED, Share, allocate
 from kcp.multicluster.splitter.clusters import Cluster, Use
 from kcp.multicluster.splitter.kinds import DEPLOYMENT, STATEFUL_SET, SplitKind
@@ -65,13 +66,14 @@ class Plan(NamedTuple):
 
 def plan(root: Root) -> Plan:
     """Return what to write for a root."""
-    found = [leaf_of(root.kind, root.object, each) for each in root.leaves]
+    found = leaves_of(root, root.leaves)
+    blocked = {leaf.cluster for leaf in found if leaf.deleting}
     leaves: dict[str, Leaf] = {}
-    superfluous, blocked = [], set()
+    superfluous = []
     for leaf in found:
         if leaf.deleting:
-            blocked.add(leaf.cluster)
-        elif leaf.cluster in leaves:
+            continue
+        if leaf.cluster in leaves:
             superfluous.append(leaf.object)
         else:
             leaves[leaf.cluster] = leaf
@@ -89,6 +91,20 @@ def plan(root: Root) -> Plan:
         elif changed := _changed(root, leaf, numbers[cluster], templates):
             updates.append(changed)
     return Plan(creates, updates, superfluous)
+
+
+def leaves_of(root: Root, found: Iterable[Object]) -> list[Leaf]:
+    """Return the states of leaves. Those that have the name of a cluster's leaf come first, and are of that cluster.
+
+    The label that says the same can be changed by users; the name cannot.
+    """
+    limit, name = root.kind.name_limit, root.object["metadata"]["name"]
+    named = {leaf_name(name, cluster, limit): cluster for cluster in root.clusters}
+    leaves = []
+    for each in sorted(found, key=lambda each: each["metadata"]["name"] not in named):
+        leaf = leaf_of(root.kind, root.object, each)
+        leaves.append(leaf._replace(cluster=named.get(each["metadata"]["name"], leaf.cluster)))
+    return leaves
 
 
 def targets(root: Root, held: Mapping[str, int]) -> dict[str, int]:
@@ -168,8 +184,8 @@ def situation(root: Root, leaves: Sequence[Object], taken: Collection[str]) -> S
 
     ``taken`` are the names of leaves that other objects have.
     """
-    found = [leaf_of(root.kind, root.object, each) for each in leaves]
-    counted = [leaf for leaf in found if not leaf.deleting and root.use(leaf.cluster) < Use.LOST]
+    found = [leaf for leaf in leaves_of(root, leaves) if not leaf.deleting and root.use(leaf.cluster) < Use.LOST]
+    counted = list({leaf.cluster: leaf for leaf in reversed(found)}.values())  # the first one of each cluster
     problems = [f'the name "{name}" is taken by an object that is no part of this one' for name in sorted(taken)]
     return Situation(sorted(counted, key=lambda leaf: leaf.cluster), problems, _trouble(root, counted))
 
