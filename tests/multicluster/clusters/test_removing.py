@@ -6,6 +6,8 @@ import asyncio
 from contextlib import suppress
 from typing import Any
 
+import pytest
+
 from kcp.client import APIResource, Client, NotFoundError, load_configuration
 from kcp.multicluster.clusters import administration
 from kcp.multicluster.clusters.api import NAMESPACES, SECRETS
@@ -117,6 +119,55 @@ async def test_what_is_not_proven_to_be_a_copy_stays(kcp_server: Server, kcp_clu
         await plane.clusters.delete("us-east1")
         await plane.vanishes("us-east1")
         assert await copies.names() == ["local", "of-another-cluster", "of-another-logical-cluster"]
+
+
+async def test_an_object_with_a_copied_mark_and_locator_stays(kcp_server: Server, kcp_cluster: LogicalCluster) -> None:
+    """Such as one that somebody has restored from a backup, or copied with its labels and annotations, elsewhere."""
+    east = kcp_server.logical_cluster()
+    await define_gadgets(east)
+    async with (
+        controlled(kcp_cluster, PushedSyncers(BeatingSyncer().run)) as plane,
+        Client(load_configuration(east.kubeconfig, qps=0.0)) as downstream,
+    ):
+        await plane.register("us-east1", east.kubeconfig.read_text())
+        await plane.is_ready("us-east1", "True", "SyncerReady")
+        copies = await copies_of(plane, downstream, "us-east1")
+        await copies.make("copy")
+        meta = (await downstream.resource(CONFIG_MAPS, copies.namespace).get("copy"))["metadata"]
+        copied = {field: meta[field] for field in ("labels", "annotations")}
+        meta = (await downstream.resource(NAMESPACES).get(copies.namespace))["metadata"]
+        restored = {"name": "restored", "labels": meta["labels"], "annotations": meta["annotations"]}
+        await downstream.resource(NAMESPACES).create({"metadata": restored})
+        for namespace in ("restored", "default"):
+            await downstream.resource(CONFIG_MAPS, namespace).create({"metadata": {"name": "copy", **copied}})
+        await plane.clusters.delete("us-east1")
+        await plane.vanishes("us-east1")
+        for namespace in ("restored", "default"):
+            assert (await downstream.resource(CONFIG_MAPS, namespace).get("copy"))["metadata"]["labels"]
+        with pytest.raises(NotFoundError):
+            await downstream.resource(NAMESPACES).get(copies.namespace)
+
+
+async def test_an_object_whose_owner_is_in_no_namespace_keeps_its_namespace(
+    kcp_server: Server, kcp_cluster: LogicalCluster
+) -> None:
+    east = kcp_server.logical_cluster()
+    await define_gadgets(east)
+    async with (
+        controlled(kcp_cluster, PushedSyncers(BeatingSyncer().run)) as plane,
+        Client(load_configuration(east.kubeconfig, qps=0.0)) as downstream,
+    ):
+        await plane.register("us-east1", east.kubeconfig.read_text())
+        await plane.is_ready("us-east1", "True", "SyncerReady")
+        copies = await copies_of(plane, downstream, "us-east1")
+        await copies.make("copy")
+        owner = await downstream.resource(NAMESPACES).get("default")
+        reference = {"apiVersion": "v1", "kind": "Namespace", "name": "default", "uid": owner["metadata"]["uid"]}
+        meta = {"name": "local", "ownerReferences": [reference]}
+        await downstream.resource(CONFIG_MAPS, copies.namespace).create({"metadata": meta})
+        await plane.clusters.delete("us-east1")
+        await plane.vanishes("us-east1")
+        assert await copies.names() == ["local"]
 
 
 async def test_a_cluster_that_is_away_can_be_forgotten(kcp_server: Server, kcp_cluster: LogicalCluster) -> None:
