@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import re
 from collections.abc import Mapping
 from typing import Any, Final, NamedTuple
 
@@ -35,6 +36,10 @@ _QUALIFIED_NAME: Final = 63
 _OBJECT_NAME: Final = 253
 _HASH: Final = 12
 """Characters of a hash in names: 60 bits."""
+_SHORTENED: Final = re.compile(rf"-[a-z2-7]{{{_HASH}}}\Z")
+"""The end of a name that was shortened."""
+_SEPARATORS: Final = re.compile(r"[-.]+\Z")
+"""What may not stand before the hash in names of several parts."""
 
 
 class Locator(NamedTuple):
@@ -116,10 +121,14 @@ def label_value(name: str) -> str:
 
 
 def shorten(name: str, limit: int) -> str:
-    """Return a name, or if it is longer than ``limit``, its beginning and a hash of the whole."""
-    if len(name) <= limit:
+    """Return a name, or if it is longer than ``limit``, its beginning and a hash of the whole, together as long as ``limit``.
+
+    A name that could be such a shortened one gets a hash, too: no two names have the same result, whoever chooses them.
+    """
+    if len(name) < limit or (len(name) == limit and not _SHORTENED.search(name)):
         return name
-    return f"{name[: limit - _HASH - 1].rstrip('-.')}-{_hash(name)}"
+    kept = _SEPARATORS.sub(lambda found: "x" * len(found[0]), name[: limit - _HASH - 1])
+    return f"{kept}-{_hash(name)}"
 
 
 def _hash(text: str) -> str:
