@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from typing import Any, Final
 
-from kcp.client import ALL_NAMESPACES, Client, RetryError, WatchEvent, WorkQueue
+from kcp.client import ALL_NAMESPACES, Client, RetryError, StatusError, WatchEvent, WorkQueue
+from kcp.client.errors import described
 from kcp.client.objects import DELETED, Object
 from kcp.client.reflectors import Reflector
-from kcp.multicluster.placement import CLUSTER_LABEL, locator_of
+from kcp.multicluster.placement import CLUSTER_LABEL, Locator, held_label, locator_of
 from kcp.multicluster.syncer.events import EVENTS, EventWriter, Subject
 from kcp.multicluster.syncer.ownership import metadata_of
 from kcp.multicluster.syncer.reconciling import Shared
 from kcp.multicluster.syncer.sources import view_of
+from kcp.multicluster.syncer.synced_types import SyncedType
 
 _WAITING: Final = 5000
 """Events that wait to be written; further ones are dropped until there is room."""
+_REFUSED: Final = (400, 403, 413, 422)
+"""The codes of responses that refuse an event: another attempt does not help."""
 _ATTEMPTS: Final = 6
 """Attempts to find the copy that an event is about, which may be newer than the cache of copies."""
+
+logger = logging.getLogger(__name__)
 
 
 class EventFollower:
@@ -79,17 +86,25 @@ class EventFollower:
             self._waiting[uid] = event, attempts + 1
             raise RetryError("the copy is not known yet")
         if subject is not None:
-            await self._writer.write(event, subject)
+            await self._write_about(subject, event)
         if self._waiting.get(uid, (None, 0))[0] is event:
             del self._waiting[uid]
 
+    async def _write_about(self, subject: Subject, event: Object) -> None:
+        try:
+            await self._writer.write(event, subject)
+        except StatusError as error:
+            if error.code not in _REFUSED:
+                raise
+            logger.info("an event about %s %s/%s is dropped: %s", *subject[1:4], described(error))
+
     def _is_of_synced_kind(self, event: Mapping[str, Any]) -> bool:
-        about = event.get("involvedObject") or {}
+        about = _about(event)
         return any(synced.pair.downstream.kind == about.get("kind") for synced in self._shared.types.values())
 
     def _subject(self, event: Mapping[str, Any]) -> Subject | None:
         """Return the source of the copy that an event is about."""
-        about = event.get("involvedObject") or {}
+        about = _about(event)
         for synced in self._shared.types.values():
             resource = synced.pair.downstream
             if (resource.api_version, resource.kind) != (about.get("apiVersion"), about.get("kind")):
@@ -99,6 +114,23 @@ class EventFollower:
                 return None
             locator = locator_of(cached.decode())
             assert locator is not None
+            if not self._is_source(synced, locator):
+                return None
             source = synced.pair.upstream
             return Subject(source.api_version, source.kind, locator.namespace, locator.name, locator.uid)
         return None
+
+    def _is_source(self, synced: SyncedType, locator: Locator) -> bool:
+        """Return whether an object upstream has a copy here: what a cluster says in locators alone is not believed."""
+        assigned = synced.assigned.get(locator.namespace, locator.name)
+        if assigned is not None:
+            return assigned.uid == locator.uid
+        found = None if synced.dependencies is None else synced.dependencies.get(locator.namespace, locator.name)
+        return (
+            found is not None and found.uid == locator.uid and held_label(self._shared.identity.cluster) in found.labels
+        )
+
+
+def _about(event: Mapping[str, Any]) -> Mapping[str, Any]:
+    found = event.get("involvedObject")
+    return found if isinstance(found, dict) else {}

@@ -6,10 +6,12 @@ the source, or ``kubectl rollout status`` would take an old status for a present
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any, Final, NamedTuple
 
 from kcp.api.times import now
+from kcp.client.errors import StatusError, described
 from kcp.client.versions import is_older
 from kcp.multicluster.syncer.comparisons import digest
 from kcp.multicluster.syncer.ownership import annotations_of, metadata_of
@@ -17,6 +19,11 @@ from kcp.multicluster.syncer.transforms import GENERATION_ANNOTATION
 
 SYNCED: Final = "Synced"
 """The type of the condition. It is there while the cluster does not have the present state of the object."""
+
+
+_REASON: Final = re.compile(r"[A-Za-z][A-Za-z0-9]{0,63}")
+_MESSAGE: Final = 1024
+"""Characters of a message, as in Events."""
 
 
 class Problem(NamedTuple):
@@ -29,9 +36,16 @@ class Problem(NamedTuple):
         return f"{self.reason}: {self.message}"
 
 
+def problem_of(error: Exception, otherwise: str = "Refused", prefix: str = "") -> Problem:
+    """Return the problem of a failed request: the reason of its Status, else ``otherwise``. The server is not trusted."""
+    reason = error.reason if isinstance(error, StatusError) and _REASON.fullmatch(error.reason) else otherwise
+    return Problem(reason, f"{prefix}{described(error)}"[:_MESSAGE])
+
+
 def status_for_source(live: Mapping[str, Any], before: Mapping[str, Any], problem: Problem | None) -> dict[str, Any]:
     """Return the status of an object upstream from its copy. ``before`` is its present status."""
-    status = dict(live.get("status") or {})
+    found = live.get("status")
+    status = dict(found) if isinstance(found, dict) else {}
     generations = _Generations.of(live)
     if generations is not None:
         status = _translated(status, generations)
@@ -43,10 +57,11 @@ def status_for_source(live: Mapping[str, Any], before: Mapping[str, Any], proble
 def with_problem(status: dict[str, Any], before: Mapping[str, Any], problem: Problem | None) -> dict[str, Any]:
     """Return a status with the condition of a problem, or without it."""
     conditions = status.get("conditions")
-    others = [each for each in conditions or () if not (isinstance(each, dict) and each.get("type") == SYNCED)]
+    listed = conditions if isinstance(conditions, list) else []
+    others = [each for each in listed if not (isinstance(each, dict) and each.get("type") == SYNCED)]
     if problem is not None:
         return {**status, "conditions": [*others, _condition(problem, before)]}
-    if isinstance(conditions, list) and len(others) != len(conditions):
+    if len(others) != len(listed):
         status = {name: value for name, value in status.items() if name != "conditions"}
         return {**status, "conditions": others} if others else status
     return status
