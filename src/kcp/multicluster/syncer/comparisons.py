@@ -10,7 +10,7 @@ import orjson
 
 
 def digest(value: Any) -> str:
-    """Return a digest of a JSON value that does not depend on the order of fields; that of a text for a value nested too deeply."""
+    """Return a digest of a JSON value that does not depend on the order of fields. Values nested too deeply have the same one."""
     try:
         data = orjson.dumps(value, option=orjson.OPT_SORT_KEYS)
     except TypeError:  # more than 254 levels: no server of Kubernetes accepts it
