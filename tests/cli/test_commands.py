@@ -158,3 +158,10 @@ def test_wrong_usage_is_exit_code_2_and_says_what_is_wrong(arguments: tuple[str,
     done = run(*arguments)
     assert done.returncode == 2
     assert words in done.stderr
+
+
+def test_output_that_cannot_be_written_is_an_error_in_one_line() -> None:
+    with Path("/dev/full").open("w") as full:
+        command = [sys.executable, "-m", "kcp", "completion", "bash"]
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False, timeout=60)
+    assert (done.returncode, done.stderr) == (1, "kcp: cannot write: No space left on device\n")

@@ -85,11 +85,17 @@ async def test_a_cluster_that_answers_nonsense_is_not_ready(
 
 
 async def test_a_list_without_an_end_is_given_up(kcp_cluster: LogicalCluster, caplog: pytest.LogCaptureFixture) -> None:
-    page = {"kind": "NodeList", "metadata": {"continue": "more"}, "items": [{"metadata": {"name": "a" * 4_000_000}}]}
+    meta = {"metadata": {"continue": "more"}}
+    nodes = {**meta, "kind": "NodeList", "items": [{"metadata": {"name": "a"}}]}
+    definitions = {**meta, "kind": "List", "items": [{"metadata": {"name": "a" * 4_000_000}}]}
     async with controlled(kcp_cluster) as plane:
-        why = await told(plane, answering(nodes=page), caplog)
-        assert why.startswith("ClusterUnreachable: ")
-        assert "the list is larger than 268435456 bytes" in why
+        why = await told(plane, answering(nodes=nodes), caplog)
+        assert why == "ClusterUnreachable: Error reaching cluster lying: the list of nodes does not end"
+        await plane.clusters.delete("lying")
+        await plane.vanishes("lying")
+        why = await told(plane, answering(customresourcedefinitions=definitions), caplog)
+        assert why.startswith("ErrorPullingResourceSchemas: ")
+        assert "the list is larger than 134217728 bytes" in why
 
 
 async def test_a_cluster_that_answers_slowly_is_given_up(

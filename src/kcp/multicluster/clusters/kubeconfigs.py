@@ -23,8 +23,8 @@ _LIMITS: Final[dict[str, Any]] = {
     "retries": 0,
     "connect_timeout": 5.0,
     "request_timeout": 30.0,
-    "max_body": 64 * 1024 * 1024,
-    "max_listed": 256 * 1024 * 1024,
+    "max_body": 32 * 1024 * 1024,
+    "max_listed": 128 * 1024 * 1024,
 }
 """A controller retries by itself: a request that fails is not repeated before its failure is known. A cluster is not trusted: it
 may answer without an end, to a process that works for others, too."""
