@@ -89,6 +89,11 @@ def mark_of(api_object: Mapping[str, Any]) -> str:
     return value if isinstance(value, str) else ""
 
 
+def is_copy(api_object: Mapping[str, Any]) -> bool:
+    """Return whether a syncer has made an object: a logical cluster can be the cluster of another one, or of itself."""
+    return bool(mark_of(api_object)) and locator_of(api_object) is not None
+
+
 def cluster_of(api_object: Mapping[str, Any]) -> str:
     """Return the name of the Cluster that an object upstream is assigned to, or ``""``."""
     value = ((api_object.get("metadata") or {}).get("labels") or {}).get(CLUSTER_LABEL)

@@ -9,7 +9,7 @@ from typing import Any
 from kcp.api.times import now
 from kcp.client import Client, load_configuration
 from kcp.multicluster.clusters.api import DEFINITIONS, NAMESPACES
-from kcp.multicluster.placement import CLUSTER_LABEL, CLUSTERS
+from kcp.multicluster.placement import CLUSTER_LABEL, CLUSTERS, LOCATOR_ANNOTATION, MARK_LABEL, Locator
 from kcp.multicluster.splitter.controller import SplitterController
 from kcp.testing import LogicalCluster
 from tests.multicluster.syncer.definitions import DEPLOYMENTS, define, definition
@@ -115,3 +115,17 @@ async def test_counts_that_cannot_be_do_not_keep_the_root_from_its_status(kcp_cl
             await deployments.patch(name, {"status": counts}, subresource="status")
         found = await status_of(client, lambda found: found.get("readyReplicas"))
         assert found["readyReplicas"] == found["replicas"] == 2**31 - 1
+
+
+async def test_a_copy_is_not_split_again(kcp_cluster: LogicalCluster) -> None:
+    """A logical cluster may be registered as its own cluster: copies of copies would have no end."""
+    async with splitting(kcp_cluster, "east") as client:
+        deployments = client.resource(DEPLOYMENTS, "shop")
+        locator = Locator("root", "u-1", "east", "u-2", "shop", "web", "u-3").encode()
+        meta = {"name": "copy", "labels": {MARK_LABEL: "u-2"}, "annotations": {LOCATOR_ANNOTATION: locator}}
+        await deployments.create({"metadata": meta, "spec": {"replicas": 4}})
+        await deployments.create({"metadata": {"name": "web"}, "spec": {"replicas": 4}})
+        assert await copies(client, 1) == {"web--east": 4}
+        found = await status_of(client, lambda found: "conditions" in found)
+        assert found
+        assert "status" not in await deployments.get("copy")

@@ -11,7 +11,9 @@ import pytest
 from kcp.client import Client, load_configuration
 from kcp.multicluster.placement import CLUSTERS, LOCATOR_ANNOTATION, MARK_LABEL
 from kcp.multicluster.syncer import IdentityError, Syncer
+from kcp.multicluster.syncer.event_following import EventFollower
 from kcp.testing import Server
+from tests.multicluster.clusters.control_plane import in_background
 from tests.multicluster.syncer.conftest import Test
 from tests.multicluster.syncer.definitions import CLAIMS, DEPLOYMENTS, Object, define, definition
 from tests.multicluster.syncer.world import (
@@ -158,6 +160,26 @@ def test_events_about_objects_that_are_not_assigned_are_not_believed(run: Run) -
 
             await eventually(told, "the event of the copy comes up", 20)
             assert [each["involvedObject"]["name"] for each in await told()] == ["settings"]
+
+    run(test)
+
+
+def test_an_event_that_kcp_refuses_waits_for_nothing(run: Run) -> None:
+    """Else some thousands of them would leave no room for the others."""
+
+    async def test(world: World) -> None:
+        async with world.syncing() as syncer:
+            await world.up.client.resource(CONFIG_MAPS, "shop").create(assigned("settings"))
+            copy = await world.down.becomes(CONFIG_MAPS, world.there, "settings")
+            assert syncer._shared is not None
+            follower = EventFollower(syncer._shared, world.up.client, world.down.client)
+            about = {"apiVersion": "v1", "kind": "ConfigMap", "uid": copy["metadata"]["uid"], "name": "settings"}
+            for uid, subject in (("NOT A NAME", {**about, "namespace": world.there}), ("u-1", "x"), ("u-2", None)):
+                meta = {"name": "a", "namespace": world.there, "uid": uid}
+                follower.put({"metadata": meta, "involvedObject": subject, "type": "Warning", "reason": "Told"})
+            assert len(follower._waiting) == 3
+            async with in_background(follower.run()):
+                await eventually(lambda: not follower._waiting, "no event waits", 20)
 
     run(test)
 

@@ -24,7 +24,7 @@ from kcp.client import (
     WorkQueue,
 )
 from kcp.multicluster.deployment_statuses import seconds_to_deadline
-from kcp.multicluster.placement import CLUSTERS, cluster_of
+from kcp.multicluster.placement import CLUSTERS, cluster_of, is_copy
 from kcp.multicluster.splitter import placing
 from kcp.multicluster.splitter.caches import Caches, RootKey
 from kcp.multicluster.splitter.clusters import cluster_of as use_of_cluster
@@ -99,7 +99,7 @@ class SplitterController:
         if not self._caches.complete or self._clusters.is_waiting(key.key.cluster) or not self._caches.is_current(key):
             raise RetryError
         root = with_spec(cached.decode())
-        if "deletionTimestamp" in root["metadata"] or list(controllers(root)):
+        if "deletionTimestamp" in root["metadata"] or list(controllers(root)) or is_copy(root):
             return  # what deletes it also deletes its leaves; and what another controller makes is part of something else
         try:
             await self._split(key, root)
