@@ -141,8 +141,9 @@ class SplitterController:
             if name and name not in root.clusters:
                 try:
                     await clusters.get(name)
-                except NotFoundError:
-                    continue
+                except NotFoundError as error:
+                    if CLUSTERS.is_absence(error, name):
+                        continue
                 raise RetryError
 
     def _without_taken(self, key: RootKey, planned: Plan) -> tuple[Plan, list[str]]:
