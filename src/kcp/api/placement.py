@@ -53,6 +53,10 @@ class Locator(NamedTuple):
 
     def encode(self) -> str:
         """Return the value of the annotation."""
+    def is_of(self, logical_cluster_uid: str, cluster_uid: str) -> bool:
+        """Return whether the source is assigned to a Cluster of a logical cluster. Their UIDs count, not their names."""
+        return (self.logical_cluster_uid, self.cluster_uid) == (logical_cluster_uid, cluster_uid)
+
         return json.dumps(dict(zip(_FIELDS, self, strict=True)), separators=(",", ":"))
 
 
