@@ -15,7 +15,7 @@ from kcp.multicluster.placement import (
     leaf_name,
 )
 from kcp.multicluster.splitter.kinds import SplitKind
-from kcp.multicluster.workloads import copies, count
+from kcp.multicluster.workloads import controller_reference, copies, count
 
 Object = dict[str, Any]
 
@@ -88,7 +88,7 @@ def new_leaf(
             "namespace": meta["namespace"],
             "labels": _labels(meta, cluster),
             "annotations": _annotations(meta),
-            "ownerReferences": [_reference(kind, root)],
+            "ownerReferences": [controller_reference(kind.resource, root)],
         },
         "spec": {**root["spec"], **numbers, **({kind.strategy: strategy} if strategy is not None else {})},
     }
@@ -137,17 +137,6 @@ def _is_of_controllers(name: str) -> bool:
     """Return whether a label or annotation is the syncer's or the splitter's."""
     domain = name.partition("/")[0]
     return domain == GROUP or domain.endswith(f".{GROUP}")
-
-
-def _reference(kind: SplitKind, root: Object) -> Object:
-    return {
-        "apiVersion": kind.resource.api_version,
-        "kind": kind.resource.kind,
-        "name": root["metadata"]["name"],
-        "uid": root["metadata"]["uid"],
-        "controller": True,
-        "blockOwnerDeletion": True,
-    }
 
 
 def controllers(object_: Object) -> Iterable[str]:
