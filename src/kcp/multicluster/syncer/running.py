@@ -5,25 +5,21 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import dataclasses
-import logging
 import re
 from collections.abc import AsyncIterator, Callable
 from http import HTTPStatus
 from typing import Final
 
-from kcp.client import Client, ClientConfiguration, ClientError, StatusError
+from kcp.client import Client, ClientConfiguration
+from kcp.multicluster.running import log_failure, run_again
 from kcp.multicluster.syncer.metrics import SyncerMetrics
 from kcp.multicluster.syncer.syncer import Syncer, SyncerSettings
 from kcp.multicluster.syncer.upstream import IdentityError
 
-_FIRST_DELAY: Final = 0.5
-_LAST_DELAY: Final = 30.0
 _HEAD: Final = 8192
 _CONNECTIONS: Final = 64
 _TIMEOUT: Final = 5.0
 _REQUEST: Final = re.compile(rb"(GET|HEAD) (/[\x21-\x7e]*) HTTP/1\.[01]\r?\n")
-
-logger = logging.getLogger(__name__)
 
 
 class SyncerProcess:
@@ -52,29 +48,17 @@ class SyncerProcess:
 
     async def run(self) -> None:
         """Sync until cancelled. Raises IdentityError if the Cluster is another one, is being deleted, or does not exist."""
-        delay = _FIRST_DELAY
-        while True:
-            started = asyncio.get_running_loop().time()
-            try:
-                await self._run_once()
-            except IdentityError:
-                raise
-            except (StatusError, ClientError) as error:
-                logger.warning("the syncer begins again in %.1f s: %s", delay, error)
-            except Exception:
-                logger.exception("the syncer stopped with an unexpected error, and begins again in %.1f s", delay)
-            self._syncer = None
-            if asyncio.get_running_loop().time() - started > _LAST_DELAY:
-                delay = _FIRST_DELAY
-            await asyncio.sleep(delay)
-            delay = min(2 * delay, _LAST_DELAY)
+        await run_again(self._run_once, log_failure("the syncer"), final=(IdentityError,))
 
     async def _run_once(self) -> None:
         async with Client(self._upstream) as upstream, Client(self._downstream) as downstream:
             self._syncer = Syncer(
                 upstream, downstream, self._cluster, self._cluster_uid, self._settings, metrics=self.metrics
             )
-            await self._syncer.run()
+            try:
+                await self._syncer.run()
+            finally:
+                self._syncer = None
 
 
 @contextlib.asynccontextmanager

@@ -158,8 +158,7 @@ class Syncer:
         self._heartbeat = Heartbeat(self._up, self._down, self._cluster, self._report, self._queue.add_delayed)
         self._cleaner = NamespaceCleaner(self._shared, self._down)
         for queue in (self._queue, self._cleaning):
-            queue.start()
-            stack.push_async_callback(queue.stop)
+            await stack.enter_async_context(queue.running())
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._types.run(settings.discovery_interval, settings.last_delay))
             tasks.create_task(self._heartbeat.run(settings.heartbeat_interval))
