@@ -185,6 +185,19 @@ def test_an_old_status_never_looks_current(generation: int, shown: int, observed
     assert (status["observedGeneration"] >= shown) == (observed >= generation)
 
 
+@given(st.integers(1, 9), st.integers(1, 9), st.integers(0, 9), st.integers(0, 9))
+def test_an_observed_generation_does_not_go_back_while_a_change_is_under_way(
+    generation: int, shown: int, observed: int, before: int
+) -> None:
+    present = {"observedGeneration": before, "conditions": [{"type": "A", "observedGeneration": before}]}
+    live = copy_with(
+        generation, str(shown), observedGeneration=observed, conditions=[{"type": "A", "observedGeneration": observed}]
+    )
+    status = status_for_source(live, present, None)
+    assert status["observedGeneration"] == (shown if observed >= generation else min(before, shown - 1))
+    assert status["conditions"][0]["observedGeneration"] == status["observedGeneration"]
+
+
 @pytest.mark.parametrize("shown", [None, "", "x", "-1", "٣"])
 def test_a_copy_without_a_generation_keeps_its_numbers(shown: str | None) -> None:
     assert status_for_source(copy_with(3, shown, observedGeneration=3), {}, None) == {"observedGeneration": 3}
