@@ -76,9 +76,9 @@ def plan(root: Root) -> Plan:
         else:
             leaves[leaf.cluster] = leaf
     numbers = next_numbers(root, leaves)
-    templates = _templates(root, [leaf for leaf in leaves.values() if leaf.cluster in numbers])
+    rollouts = _rollouts(root, [leaf for leaf in leaves.values() if leaf.cluster in numbers])
     creates = [
-        new_leaf(root.kind, root.object, cluster, fields, None)
+        new_leaf(root.kind, root.object, cluster, fields)
         for cluster, fields in numbers.items()
         if cluster not in leaves and cluster not in blocked
     ]
@@ -86,7 +86,7 @@ def plan(root: Root) -> Plan:
     for cluster, leaf in leaves.items():
         if cluster not in numbers:
             superfluous.append(leaf.object)
-        elif changed := _changed(root, leaf, numbers[cluster], templates):
+        elif changed := _changed(root, leaf, numbers[cluster], rollouts):
             updates.append(changed)
     return Plan(creates, updates, superfluous)
 
@@ -133,8 +133,11 @@ def next_numbers(root: Root, leaves: Mapping[str, Leaf]) -> dict[str, dict[str, 
     return {name: {kind.copies: number, kind.also: max(least, beside[name])} for name, number in now.items()}
 
 
-def _templates(root: Root, leaves: Sequence[Leaf]) -> dict[str, Limits | None]:
-    """Return the clusters whose leaves may get the template of the root now, and the limits of their rollout (None: its own)."""
+def _rollouts(root: Root, leaves: Sequence[Leaf]) -> dict[str, Limits | None]:
+    """Return the clusters whose leaves may get the template and the strategy of the root now.
+
+    Each has the limits of its rollout, or None for those of the strategy.
+    """
     spec, limits_of = root.object["spec"], _LIMITS.get(root.kind)
     if limits_of is None:
         return dict.fromkeys((leaf.cluster for leaf in leaves), None)
@@ -148,18 +151,19 @@ def _templates(root: Root, leaves: Sequence[Leaf]) -> dict[str, Limits | None]:
     for leaf in live:
         own = limits_of(leaf.object["spec"].get(root.kind.strategy) or {}, leaf.wanted)
         used[leaf.cluster] = own if own is not None else Limits(leaf.wanted, 0)
-    return dict(next_rollouts(limits, live, used, root.seed))
+    settled = {leaf.cluster: None for leaf in live if leaf.complete}  # nothing is rolled out, so no limit is used
+    return {**settled, **next_rollouts(limits, live, used, root.seed)}
 
 
 def _changed(
-    root: Root, leaf: Leaf, numbers: Mapping[str, int], templates: Mapping[str, Limits | None]
+    root: Root, leaf: Leaf, numbers: Mapping[str, int], rollouts: Mapping[str, Limits | None]
 ) -> Object | None:
-    kind, strategy, limits = root.kind, None, templates.get(leaf.cluster)
-    if not leaf.template and leaf.cluster in templates and kind.strategy:
+    kind, strategy, limits = root.kind, None, rollouts.get(leaf.cluster)
+    if kind.strategy and leaf.cluster in rollouts and not (leaf.template and leaf.strategy):
         strategy = root.object["spec"].get(kind.strategy) or {}
         if limits is not None and (kind is DEPLOYMENT or limits.unavailable > 1):
             strategy = with_limits(strategy, limits, surges=kind is DEPLOYMENT)
-    template = leaf.template or leaf.cluster in templates
+    template = leaf.template or leaf.cluster in rollouts
     return changed_leaf(kind, root.object, leaf, numbers, strategy, template=template)
 
 
