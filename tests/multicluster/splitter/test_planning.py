@@ -10,7 +10,7 @@ import pytest
 from kcp.logical_clusters import ANNOTATION
 from kcp.multicluster.placement import CLUSTER_LABEL, OWNED_BY_LABEL
 from kcp.multicluster.splitter.clusters import Cluster, Use, cluster_of
-from kcp.multicluster.splitter.kinds import JOB, STATEFUL_SET
+from kcp.multicluster.splitter.kinds import STATEFUL_SET
 from kcp.multicluster.splitter.leaves import STRATEGY_ANNOTATION, TEMPLATE_GENERATION_ANNOTATION
 from kcp.multicluster.splitter.placing import PLACED_ANNOTATION, chosen_cluster
 from kcp.multicluster.splitter.policies import InvalidPolicyError, Policy, policy_of
@@ -146,18 +146,6 @@ def test_annotations_say_how_to_split() -> None:
 def test_annotations_without_meaning_are_refused(name: str, value: str) -> None:
     with pytest.raises(InvalidPolicyError, match="annotations of "):
         policy_of({f"workload.kcp.io/{name}": value}, Policy())
-
-
-def test_a_job_keeps_its_parts() -> None:
-    root = {**deployment(None), "kind": "Job"}
-    root["spec"] |= {"completions": 6, "parallelism": 2}
-    world = World(root, clusters(east=Use.OPEN, west=Use.OPEN), JOB)
-    world.step()
-    world.clusters = clusters(east=Use.OPEN, west=Use.OPEN, north=Use.OPEN)
-    assert not any(world.step())
-    world.clusters = clusters(east=Use.OPEN, west=Use.LOST, north=Use.OPEN)
-    (leaf,) = world.step().creates
-    assert (leaf["metadata"]["labels"][CLUSTER_LABEL], leaf["spec"]["completions"]) == ("north", 3)
 
 
 def cluster_object(ready: str = "True", **spec: Any) -> dict[str, Any]:

@@ -195,6 +195,16 @@ def test_a_job_is_complete_when_all_its_leaves_are() -> None:
     assert reason(found, "Complete") == ("True", "CompletionsReached")
 
 
+def test_a_part_of_a_job_that_is_done_counts_when_its_cluster_is_lost() -> None:
+    world = job(5, 2)
+    world.step()
+    done = {"type": "Complete", "status": "True", "reason": "", "message": ""}
+    for leaf in world.leaves.values():
+        leaf["status"] = {"succeeded": leaf["spec"]["completions"], "conditions": [done]}
+    world.clusters = clusters(east=Use.OPEN, west=Use.LOST)
+    assert reason(status(world), "Complete") == ("True", "CompletionsReached")
+
+
 def test_a_job_fails_when_a_leaf_does() -> None:
     world = job(5, 2)
     world.step()

@@ -27,9 +27,11 @@ from kcp.multicluster.splitter.caches import Caches, RootKey
 from kcp.multicluster.splitter.clusters import cluster_of as use_of_cluster
 from kcp.multicluster.splitter.kinds import DEPLOYMENT, SPLIT
 from kcp.multicluster.splitter.leaves import controllers
+from kcp.multicluster.splitter.parts import is_finished
 from kcp.multicluster.splitter.placing import chosen_cluster
-from kcp.multicluster.splitter.planning import Plan, Root, plan, situation
+from kcp.multicluster.splitter.planning import plan, situation
 from kcp.multicluster.splitter.policies import InvalidPolicyError, Policy, policy_of
+from kcp.multicluster.splitter.roots import Plan, Root
 from kcp.multicluster.splitter.statuses import summed_status
 from kcp.multicluster.splitter.writes import RootWrites
 
@@ -121,6 +123,8 @@ class SplitterController:
         await self._check_absence(key, root, planned)
         planned, taken = self._without_taken(key, planned)
         leaves = await writes.leaves(root.kind, root.leaves, planned)
+        if root.kind.fixed and is_finished(root.object):
+            return  # what its clusters do from now on says nothing of it
         await writes.status(summed_status(root.kind, root.object, situation(root, leaves, taken)))
         if root.kind is DEPLOYMENT and 0 < (remaining := seconds_to_deadline(root.object)) < float("inf"):
             self._queue.add_later(key, remaining)

@@ -59,6 +59,11 @@ class Leaf(NamedTuple):
         return self.observed and self.template and self.updated == self.present == self.wanted <= self.available
 
     @property
+    def fully_available(self) -> bool:
+        """Whether all copies are available; those of a Job have succeeded."""
+        return self.available >= self.wanted
+
+    @property
     def unavailable(self) -> int:
         """How many copies are not available."""
         return max(0, self.wanted - self.available)
@@ -107,8 +112,11 @@ def _strategy_digest(kind: SplitKind, root: Object) -> str:
     return hashlib.sha256(strategy).hexdigest()[:16]
 
 
-def new_leaf(kind: SplitKind, root: Object, cluster: str, numbers: Mapping[str, int]) -> Object:
-    """Return the leaf of a root for a cluster. ``numbers`` are the fields of the spec that are split."""
+def new_leaf(kind: SplitKind, root: Object, cluster: str, numbers: Mapping[str, int], part: int = 1) -> Object:
+    """Return a leaf of a root for a cluster. ``numbers`` are the fields of the spec that are split.
+
+    ``part`` is its number among the leaves of the root on the cluster.
+    """
     meta = root["metadata"]
     own = {TEMPLATE_GENERATION_ANNOTATION: "1"} if kind.updated else {}
     if kind.strategy:
@@ -117,7 +125,7 @@ def new_leaf(kind: SplitKind, root: Object, cluster: str, numbers: Mapping[str, 
         "apiVersion": kind.resource.api_version,
         "kind": kind.resource.kind,
         "metadata": {
-            "name": leaf_name(meta["name"], cluster, kind.name_limit),
+            "name": leaf_name(meta["name"], cluster if part == 1 else f"{cluster}--{part}", kind.name_limit),
             "namespace": meta["namespace"],
             "labels": _labels(meta, cluster),
             "annotations": {**_annotations(meta), **own},

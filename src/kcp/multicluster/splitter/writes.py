@@ -11,7 +11,7 @@ from kcp.multicluster.splitter.caches import Caches, RootKey
 from kcp.multicluster.splitter.events import RootEvent, condition_events, leaf_events, placement_event
 from kcp.multicluster.splitter.kinds import SplitKind
 from kcp.multicluster.splitter.placing import PLACED_ANNOTATION
-from kcp.multicluster.splitter.planning import Plan
+from kcp.multicluster.splitter.roots import Plan
 from kcp.multicluster.workloads import merge_patch
 
 Object = dict[str, Any]
