@@ -20,6 +20,7 @@ from kcp.multicluster.syncer.transforms import applied_digest, copy_of, field_an
 
 IDENTITY = Identity("root", "lc-1", "east", "cluster-1")
 DEPLOYMENTS = APIResource("apps", "v1", "deployments", "Deployment")
+JOBS = APIResource("batch", "v1", "jobs", "Job")
 ACCOUNTS = APIResource("", "v1", "serviceaccounts", "ServiceAccount")
 RULES = kinds().of(GroupResource("apps", "deployments"))
 JSON = st.recursive(
@@ -75,6 +76,14 @@ def test_the_source_is_not_changed_by_its_copy() -> None:
     assert copy["metadata"]["name"] == "kcp-default"
     assert "secrets" not in copy
     assert source["secrets"] == [{"name": "default-token"}]
+
+
+def test_a_copy_of_a_job_is_not_deleted_when_it_has_ended() -> None:
+    """It would be made, and run, again."""
+    rules = kinds().of(GroupResource("batch", "jobs"))
+    meta = {"name": "sum", "namespace": "shop", "uid": "u"}
+    source = {"metadata": meta, "spec": {"completions": 2, "ttlSecondsAfterFinished": 60}}
+    assert copy_of(source, IDENTITY, rules, JOBS)["spec"] == {"completions": 2}
 
 
 @pytest.mark.parametrize(

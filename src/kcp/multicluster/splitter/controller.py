@@ -110,6 +110,8 @@ class SplitterController:
                 root = Root(kind, found, leaves, clusters, self._policy, "")
                 invalid = situation(root, leaves, ())._replace(trouble=("InvalidSplit", str(error)))
                 await writes.status(summed_status(kind, found, invalid))
+            else:
+                writes.warn("InvalidSplit", str(error))
             return
         if kind is None:
             await writes.placement(chosen_cluster(found, clusters, policy, str(key.key)))

@@ -70,6 +70,10 @@ class RootWrites:
         await self._verbs.patch(meta["name"], body, field_manager=FIELD_MANAGER)
         self._record([placement_event(before, cluster)])
 
+    def warn(self, reason: str, message: str) -> None:
+        """Record a warning about a root that has no condition for it."""
+        self._record([RootEvent(True, reason, message)])
+
     def _note(self, name: str, version: str) -> None:
         self._caches.note(self._key, self._key.key._replace(name=name), version)
 
