@@ -9,6 +9,7 @@ import os
 import socket
 import uuid
 from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager
 from typing import Final, NoReturn
 
 from kcp.client import Client, ClientConfiguration, ClientError, LeaderElector, StatusError
@@ -69,22 +70,29 @@ async def run_again(
 async def run_controller(
     configuration: ClientConfiguration,
     lease: str,
-    lead: Callable[[Client], Awaitable[None]],
+    running: Callable[[Client], AbstractAsyncContextManager[None]],
     *,
     leader_elect: bool,
 ) -> NoReturn:
     """Run a controller until cancelled, again after a failure or when the Lease is lost.
 
-    With ``leader_elect``, ``lead`` runs only while this process holds the Lease in the logical cluster of the configuration.
-    ``lead`` gets a client without a limit on its rate: the workers of the controller's queues bound the requests in flight.
+    ``running`` returns the context manager in which the controller runs. With ``leader_elect``, it is entered only while this
+    process holds the Lease in the logical cluster of the configuration. The client has no limit on its rate: the workers of the
+    controller's queues bound the requests in flight.
     """
 
     async def once() -> None:
         async with Client(dataclasses.replace(configuration, qps=0.0)) as client:
+
+            async def lead() -> None:
+                async with running(client):
+                    logger.info("the controller %s runs", lease)
+                    await asyncio.get_running_loop().create_future()  # until cancelled
+
             if leader_elect:
                 identity = f"{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
-                await LeaderElector(client, lease, identity, namespace=LEASE_NAMESPACE).run(lambda: lead(client))
+                await LeaderElector(client, lease, identity, namespace=LEASE_NAMESPACE).run(lead)
             else:
-                await lead(client)
+                await lead()
 
     await run_again(once, log_failure(f"the controller {lease}"))

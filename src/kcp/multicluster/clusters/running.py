@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import partial
 from typing import Final
 
 from kcp.client import Client, ClientConfiguration
@@ -34,8 +35,6 @@ RESOURCES: Final = (
     "ingresses.networking.k8s.io",
 )
 """The resources that are imported from clusters by default."""
-
-logger = logging.getLogger(__name__)
 
 
 class Mode(StrEnum):
@@ -74,24 +73,20 @@ async def run(configuration: ClientConfiguration, options: Options) -> None:
         tasks.create_task(
             negotiation.run(configuration, auto_publish=options.auto_publish, leader_elect=options.leader_elect)
         )
-        tasks.create_task(_run_controller(configuration, options))
+        running = partial(_running, options=options)
+        tasks.create_task(run_controller(configuration, LEASE, running, leader_elect=options.leader_elect))
 
 
-async def _run_controller(configuration: ClientConfiguration, options: Options) -> None:
-    async def lead(client: Client) -> None:
-        controller = ClusterController(
-            client,
-            _mode(client, options),
-            resources=options.resources,
-            logical_clusters=options.logical_clusters,
-            interval=options.interval,
-            heartbeat_threshold=options.heartbeat_threshold,
-        )
-        async with controller.running():
-            logger.info("connecting clusters")
-            await asyncio.get_running_loop().create_future()  # until cancelled
-
-    await run_controller(configuration, LEASE, lead, leader_elect=options.leader_elect)
+def _running(client: Client, options: Options) -> AbstractAsyncContextManager[None]:
+    controller = ClusterController(
+        client,
+        _mode(client, options),
+        resources=options.resources,
+        logical_clusters=options.logical_clusters,
+        interval=options.interval,
+        heartbeat_threshold=options.heartbeat_threshold,
+    )
+    return controller.running()
 
 
 def _mode(client: Client, options: Options) -> SyncerMode:

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
-import logging
 from typing import Final
 
-from kcp.client import Client, ClientConfiguration
+from kcp.client import ClientConfiguration
 from kcp.multicluster.negotiation.controller import RECHECK, NegotiationController
 from kcp.multicluster.running import run_controller
 
 LEASE: Final = "api-negotiation"
-
-logger = logging.getLogger(__name__)
 
 
 async def run(
@@ -23,10 +19,9 @@ async def run(
     recheck: float = RECHECK,
 ) -> None:
     """Negotiate the APIs of all logical clusters of a server until cancelled (`run_controller`)."""
-
-    async def lead(client: Client) -> None:
-        async with NegotiationController(client, auto_publish=auto_publish, recheck=recheck).running():
-            logger.info("negotiating APIs")
-            await asyncio.get_running_loop().create_future()  # until cancelled
-
-    await run_controller(configuration, LEASE, lead, leader_elect=leader_elect)
+    await run_controller(
+        configuration,
+        LEASE,
+        lambda client: NegotiationController(client, auto_publish=auto_publish, recheck=recheck).running(),
+        leader_elect=leader_elect,
+    )

@@ -7,8 +7,9 @@ their statuses. After a conflict the root is reconciled again.
 
 from __future__ import annotations
 
-import asyncio
 import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any, Final
 
 from kcp.client import (
@@ -44,7 +45,7 @@ logger = logging.getLogger(__name__)
 
 
 class SplitterController:
-    """Splits the objects of all logical clusters of a server, while `run` runs."""
+    """Splits the objects of all logical clusters of a server, between `running` and its end."""
 
     def __init__(self, client: Client, *, policy: Policy | None = None) -> None:
         """``client`` may use any logical cluster of the server. ``policy`` is that of objects without annotations."""
@@ -57,12 +58,13 @@ class SplitterController:
         self._caches = Caches(client, self._queue.add, self._clusters.add)
         self._events = EventRecorder(client, "deployment-splitter")
 
-    async def run(self) -> None:
-        """Split until cancelled."""
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Split until the end of the block."""
         async with self._caches.informers, self._events:
             await self._caches.start()
             async with self._clusters.running(), self._queue.running():
-                await asyncio.get_running_loop().create_future()  # until cancelled
+                yield
 
     async def _update_cluster(self, key: ObjectKey) -> None:
         """Read what a Cluster may be used for. If that has changed, reconcile the objects of its logical cluster."""
