@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import apsw
 import pytest
@@ -48,13 +49,13 @@ def root(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def flags(root: Path) -> dict[str, Path]:
+def flags(root: Path) -> dict[str, Any]:
     rules = configuration((("customresourcedefinitions.apiextensions.k8s.io",), (keys("aesgcm", "key1"), IDENTITY)))
     return {"encryption_provider_config": written(root / "keys.yaml", rules)}
 
 
 @pytest.fixture
-def before(root: Path, flags: dict[str, Path]) -> bytes:
+def before(root: Path, flags: dict[str, Any]) -> bytes:
     """The value of the definition that a file then lacks; there are objects of its type."""
     with RunningServer(root, **flags) as server:
         for plural, kind in (("widgets", "Widget"), ("gadgets", "Gadget")):
@@ -67,7 +68,7 @@ def before(root: Path, flags: dict[str, Path]) -> bytes:
 
 
 @pytest.fixture
-def server(root: Path, flags: dict[str, Path], before: bytes) -> Iterator[RunningServer]:
+def server(root: Path, flags: dict[str, Any], before: bytes) -> Iterator[RunningServer]:
     with RunningServer(root, **flags) as server:
         yield server
 
@@ -103,7 +104,7 @@ def test_readiness_notes_the_definition_and_does_not_fail(server: RunningServer)
 
 
 def test_a_namespace_is_not_removed_while_objects_may_be_left_in_it(
-    root: Path, flags: dict[str, Path], before: bytes
+    root: Path, flags: dict[str, Any], before: bytes
 ) -> None:
     def failure(server: RunningServer) -> dict[str, str]:
         conditions = server.get("/api/v1/namespaces/going").json.get("status", {}).get("conditions", ())

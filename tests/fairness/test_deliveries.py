@@ -103,3 +103,23 @@ async def test_a_hub_that_closes_has_delivered_everything(monkeypatch: pytest.Mo
     hub.publish([Event(1, key, Record(key, 1, b"{}", ""), None)], 1)
     hub.close()
     assert [[event.revision for event in await watcher.next()] for watcher in watchers] == [[1], [1], [1]]
+
+
+async def test_a_delivery_to_very_many_watchers_rests_between_its_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hubs, "_SLICE", -1.0)
+    monkeypatch.setattr(hubs, "_MIN_TIMER", 1.0)
+    monkeypatch.setattr(hubs, "_MANY", 2)
+    hub, turns = Hub(0), list[int]()
+    watchers = [hub.subscribe(RANGE, 0, None, 100) for _ in range(WATCHERS)]
+
+    def turn(_: str, deliver: Callable[[], object]) -> None:
+        turns.append(sum(watcher.pending for watcher in watchers))
+        deliver()
+
+    hub.scheduler = turn
+    key = make_key("configmaps", "watched", "default", "a")
+    hub.publish([Event(1, key, Record(key, 1, b"{}", ""), None)], 1)
+    assert turns == []
+    while len(turns) < WATCHERS - 1:
+        await asyncio.sleep(0.001)
+    assert turns == [1, 2, 3, 4]

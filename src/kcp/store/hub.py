@@ -67,6 +67,10 @@ _MAX_GATHER: Final = 0.003
 _MIN_TIMER: Final = 2e-4
 _SLICE: Final = 0.0005
 """Seconds of delivering after which the hub yields to the event loop."""
+_MANY: Final = 500
+_REST: Final = 0.001
+"""Subscriptions that a round has left from which it rests before it goes on, and for how many seconds. The HTTP server needs twice
+as long to send what it is given: what others are sent meanwhile would wait behind all of it."""
 _CHARGED_FROM: Final = 0.0001
 """Seconds from which the first part of a delivery is charged."""
 _OBSERVED_FROM: Final = 0.005
@@ -468,7 +472,11 @@ class Hub:
             rounds.popleft()
         passed = self._observe(began)
         if rounds:
-            self.scheduler(group.cluster, partial(self._deliver, group))
+            go_on = partial(self._deliver, group)
+            if len(rounds[0].left) < _MANY:
+                self.scheduler(group.cluster, go_on)
+            else:
+                self._loop.call_later(_REST, self.scheduler, group.cluster, go_on)
         return passed
 
     def _notify_followers(self, events: Sequence[Event]) -> None:

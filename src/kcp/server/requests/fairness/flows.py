@@ -156,7 +156,7 @@ class Flow:
     def has_credit(self) -> bool:
         """Whether much more was counted for work that has ended than it took: further work uses that up.
 
-        Meanwhile the virtual time of the flow stands still. It must not pass those who have just been served, and are ahead of it.
+        Meanwhile the virtual time of the flow stands still. It must not pass those who have just been served and are ahead.
         """
         return self._prepaid > self.running * self.cost + _MOST_CREDIT
 
