@@ -33,12 +33,13 @@ def exchange_value(file: Path, name: str, value: bytes | None = None) -> bytes:
             other = "SELECT value FROM log WHERE name = 'gadgets.example.com' AND value NOT NULL"
             ((value,),) = connection.execute(f"{other} ORDER BY position DESC LIMIT 1").fetchall()  # type: ignore[assignment]
         assert isinstance(before, bytes)
+        had = before
         assert isinstance(value, bytes)
         assert isinstance(position, int)
         new = (value, checksum(value, position), position)
         connection.execute("UPDATE log SET value = ?, checksum = ? WHERE position = ?", new)
     connection.close()
-    return before
+    return had
 
 
 @pytest.fixture

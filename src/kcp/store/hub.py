@@ -69,8 +69,8 @@ _SLICE: Final = 0.0005
 """Seconds of delivering after which the hub yields to the event loop."""
 _MANY: Final = 500
 _REST: Final = 0.001
-"""Subscriptions that a round has left from which it rests before it goes on, and for how many seconds. The HTTP server needs twice
-as long to send what it is given: what others are sent meanwhile would wait behind all of it."""
+"""Subscriptions that a round has left from which it rests before it goes on, and for how many seconds. The HTTP server needs
+twice as long to send what it is given: what others are sent meanwhile would wait behind all of it."""
 _CHARGED_FROM: Final = 0.0001
 """Seconds from which the first part of a delivery is charged."""
 _OBSERVED_FROM: Final = 0.005
