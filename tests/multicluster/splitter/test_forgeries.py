@@ -88,7 +88,8 @@ async def test_a_leaf_gets_its_labels_back(kcp_cluster: LogicalCluster) -> None:
         await deployments.create({"metadata": {"name": "web"}, "spec": {"replicas": 4}})
         assert await copies(client, 2) == {"web--east": 2, "web--west": 2}
         for labels in ({CLUSTER_LABEL: "west"}, None):
-            await deployments.patch("web--east", {"metadata": {"labels": labels}})
+            noted = {"workload.kcp.io/template-generation": "9" * 5000}
+            await deployments.patch("web--east", {"metadata": {"labels": labels, "annotations": noted}})
 
             async def restored() -> bool:
                 found = await deployments.get("web--east")

@@ -48,8 +48,9 @@ async def test_what_is_no_object_is_an_error_of_the_request(found: dict[str, Any
 
 @pytest.mark.parametrize("status", ["x", 7, [1], True, {"conditions": 3}, {"conditions": [3, {"type": []}]}])
 def test_any_status_can_be_read(status: Any) -> None:
-    live = {"metadata": {"generation": 1, "annotations": {"workload.kcp.io/generation": "2"}}, "status": status}
-    assert isinstance(status_for_source(live, {}, None), dict)
+    for shown in ("2", "9" * 5000):
+        live = {"metadata": {"generation": 1, "annotations": {"workload.kcp.io/generation": shown}}, "status": status}
+        assert isinstance(status_for_source(live, {}, None), dict)
 
 
 def test_a_value_that_is_nested_deeply_has_a_digest() -> None:

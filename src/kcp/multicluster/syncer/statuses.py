@@ -13,6 +13,7 @@ from typing import Any, Final, NamedTuple
 from kcp.api.times import now
 from kcp.client.errors import StatusError, described
 from kcp.client.versions import is_older
+from kcp.multicluster.conditions import condition_of
 from kcp.multicluster.syncer.comparisons import digest
 from kcp.multicluster.syncer.ownership import annotations_of, metadata_of
 from kcp.multicluster.syncer.transforms import GENERATION_ANNOTATION
@@ -21,6 +22,7 @@ SYNCED: Final = "Synced"
 """The type of the condition. It is there while the cluster does not have the present state of the object."""
 
 
+_GENERATION: Final = re.compile("[0-9]{1,18}")
 _REASON: Final = re.compile(r"[A-Za-z][A-Za-z0-9]{0,63}")
 _MESSAGE: Final = 1024
 """Characters of a message, as in Events."""
@@ -48,9 +50,12 @@ def status_for_source(live: Mapping[str, Any], before: Mapping[str, Any], proble
     status = dict(found) if isinstance(found, dict) else {}
     generations = _Generations.of(live)
     if generations is not None:
-        status = _translated(status, generations)
+        status = _translated(status, before, generations)
         if isinstance(status.get("conditions"), list):
-            status["conditions"] = [_translated(each, generations) for each in status["conditions"]]
+            status["conditions"] = [
+                _translated(each, condition_of(before.get("conditions"), _type_of(each)), generations)
+                for each in status["conditions"]
+            ]
     return with_problem(status, before, problem)
 
 
@@ -82,9 +87,7 @@ def without_problem_time(status: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _condition(problem: Problem, before: Mapping[str, Any]) -> dict[str, Any]:
-    found = next(
-        (each for each in before.get("conditions") or () if isinstance(each, dict) and each.get("type") == SYNCED), {}
-    )
+    found = condition_of(before.get("conditions"), SYNCED)
     since = found.get("lastTransitionTime") if found.get("status") == "False" else None
     return {
         "type": SYNCED,
@@ -133,16 +136,30 @@ class _Generations(NamedTuple):
     @classmethod
     def of(cls, live: Mapping[str, Any]) -> _Generations | None:
         generation, shown = metadata_of(live).get("generation"), annotations_of(live).get(GENERATION_ANNOTATION)
-        if not isinstance(generation, int) or not isinstance(shown, str) or not (shown.isascii() and shown.isdigit()):
+        if not isinstance(generation, int) or not isinstance(shown, str) or not _GENERATION.fullmatch(shown):
             return None
         return cls(generation, int(shown))
 
-    def translate(self, observed: int) -> int:
-        """Return the generation of the source that was observed; of an earlier one only that it is earlier is known."""
-        return self.source if observed >= self.copy else min(observed, max(self.source - 1, 0))
+    def translate(self, observed: int, before: int | None) -> int:
+        """Return the generation of the source that was observed.
+
+        Of an earlier one only that it is earlier is known, and which one was observed ``before``.
+        """
+        if observed >= self.copy:
+            return self.source
+        return min(observed if before is None else before, max(self.source - 1, 0))
 
 
-def _translated(holder: Any, generations: _Generations) -> Any:
-    if not isinstance(holder, dict) or type(holder.get("observedGeneration")) is not int:
-        return holder
-    return {**holder, "observedGeneration": generations.translate(holder["observedGeneration"])}
+def _translated(holder: Any, before: Mapping[str, Any], generations: _Generations) -> Any:
+    """Return a status or a condition whose observed generation is one of the source. ``before`` is the present one upstream."""
+    observed, known = _observed_generation(holder), _observed_generation(before)
+    return holder if observed is None else {**holder, "observedGeneration": generations.translate(observed, known)}
+
+
+def _type_of(condition: Any) -> str:
+    return str(condition.get("type")) if isinstance(condition, Mapping) else ""
+
+
+def _observed_generation(holder: Any) -> int | None:
+    found = holder.get("observedGeneration") if isinstance(holder, Mapping) else None
+    return found if type(found) is int else None
