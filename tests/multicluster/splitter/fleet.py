@@ -56,7 +56,7 @@ class Fleet:
             resources = (await self.client.discovery.refresh()).resources
             return any(each.group_resource == DEPLOYMENTS.group_resource for each in resources)
 
-        await eventually(served, "Deployments are served", 60)
+        await eventually(served, "Deployments are served")
 
     async def cluster_is(self, name: str, ready: str) -> None:
         """Wait until a cluster is ready or not."""
@@ -65,7 +65,7 @@ class Fleet:
             found = (await self.clusters.get(name)).get("status", {})
             return condition_of(found, "Ready").get("status") == ready
 
-        await eventually(holds, f"cluster {name} is Ready={ready}", 60)
+        await eventually(holds, f"cluster {name} is Ready={ready}")
 
     async def create(self, replicas: int | None = 10, **spec: Any) -> Object:
         """Create the Deployment `web`."""
@@ -118,7 +118,7 @@ class Fleet:
     async def becomes(self, condition: Callable[[], Any], what: str) -> None:
         """Wait for a condition; say what the Deployments are like if it does not come about."""
         try:
-            await eventually(condition, what, 60)
+            await eventually(condition, what)
         except AssertionError as error:
             items = (await self.deployments.list()).items
             found = [(each["metadata"]["name"], each["spec"].get("replicas"), each.get("status")) for each in items]
@@ -185,7 +185,7 @@ async def joined(*found: SimulatedCluster, resources: Sequence[str] = OPTIONS.re
                 except NotFoundError:
                     return False
 
-            await eventually(installed, "Clusters are served", 60)
+            await eventually(installed, "Clusters are served")
             await fleet.register(*found)
             yield fleet
             for each in running:

@@ -53,7 +53,7 @@ async def test_ten_copies_run_on_two_clusters(found: Clusters, tmp_path: Path) -
         async def empty() -> bool:
             return not await deployments_of(found[0])
 
-        await eventually(empty, "the copies are gone", 60)
+        await eventually(empty, "the copies are gone")
 
 
 async def test_copies_are_split_exactly_and_follow_the_root(found: Clusters) -> None:
@@ -146,7 +146,7 @@ async def test_stateful_sets_and_jobs_are_split_and_daemon_sets_are_placed(found
             served = {str(each.group_resource) for each in (await fleet.client.discovery.refresh()).resources}
             return served >= set(resources)
 
-        await eventually(started, "all types are served", 60)
+        await eventually(started, "all types are served")
         await asyncio.to_thread(_run_workloads, kubectl)
 
 

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import orjson
 
-from kcp.api import documents
+from kcp.api import documents, errors
 from kcp.api.kinds import GroupResource
 from kcp.api.object_references import DEPENDENCIES, REFERENCES, SECRETS, SERVICE_ACCOUNTS, named_by
 from kcp.api.placement import CLUSTER_LABEL, HELD_PREFIX
@@ -57,7 +57,10 @@ class Assignments:
 
     async def read(self, asked: AuthorizationAttributes) -> Object | None:
         """Return the object of a request; None where there is none, or it cannot be read."""
-        type_ = await self._reading.catalog.look_up(asked.cluster, asked.group, asked.version, asked.resource)
+        try:
+            type_ = await self._reading.catalog.look_up(asked.cluster, asked.group, asked.version, asked.resource)
+        except errors.StatusError:  # its definition cannot be read
+            return None
         if type_ is None or not type_.stored or not type_.namespaced:
             return None
         return self._get(type_, asked.cluster, asked.namespace, asked.name)
