@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from typing import TYPE_CHECKING, Any, Final
 
 import click
@@ -79,7 +80,7 @@ def syncer(cluster: str, cluster_uid: str, verbosity: int, log_format: str, **ch
     exist, is being deleted, or is not the one of --cluster-uid. After other failures the command tries again.
     """
     from kcp.cli import log_formats
-    from kcp.cli.server_checks import check_servers
+    from kcp.cli.server_checks import check_is_cluster, check_servers
     from kcp.client import ClientError, ConfigurationError, load_configuration
     from kcp.multicluster.syncer import SyncerSettings
     from kcp.multicluster.syncer.running import SyncerProcess
@@ -98,6 +99,7 @@ def syncer(cluster: str, cluster_uid: str, verbosity: int, log_format: str, **ch
             raise ConfigurationError(f"--from-kubeconfig and --to-kubeconfig are both of {upstream.server}")
         for each in (upstream, downstream):
             asyncio.run(check_servers(each))
+        asyncio.run(check_is_cluster(upstream, downstream, cluster))
     except ClientError as error:
         fail(error)
     settings = SyncerSettings(
@@ -125,6 +127,7 @@ def _address(text: str) -> tuple[str, int] | None:
 async def _serve_and_run(process: SyncerProcess, address: tuple[str, int] | None) -> None:
     from contextlib import AsyncExitStack
 
+    from kcp.client import ConfigurationError
     from kcp.multicluster.syncer import IdentityError
     from kcp.multicluster.syncer.running import monitoring
 
@@ -134,7 +137,8 @@ async def _serve_and_run(process: SyncerProcess, address: tuple[str, int] | None
             try:
                 host, port = await stack.enter_async_context(listener)
             except OSError as error:
-                fail(error)
+                reason = os.strerror(error.errno) if error.errno and error.errno > 0 else error.strerror
+                fail(ConfigurationError(f"--listen: cannot listen on {address[0]}:{address[1]}: {reason}"))
             shown = f"[{host}]" if ":" in host else host
             click.echo(f"kcp: metrics and health at http://{shown}:{port}", err=True)
         try:
