@@ -41,6 +41,14 @@ async def test_the_kcp_server_is_not_registered_as_its_own_cluster(kcp_cluster: 
         assert (await client.resource(SECRETS, "kube-system").list_all()).items == []
 
 
+async def test_a_server_that_cannot_be_reached_may_be_another(tmp_path: Path) -> None:
+    file = tmp_path / "kubeconfig"
+    file.write_text(UNREACHABLE)
+    done = await kcp("cluster", "list", "--kcp-kubeconfig", file)
+    assert done.exit_code == 2
+    assert "cannot connect to 127.0.0.1:1: Connection refused: is kcp running there?" in done.stderr
+
+
 async def test_another_api_server_is_not_taken_for_kcp(kcp_cluster: LogicalCluster, tmp_path: Path) -> None:
     async def kubernetes(request: web.BaseRequest) -> web.StreamResponse:
         if request.path == "/version":

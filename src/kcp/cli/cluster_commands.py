@@ -59,10 +59,15 @@ def run(work: Coroutine[Any, Any, T]) -> T:
 async def server(kcp_kubeconfig: Path | None, kcp_context: str) -> AsyncIterator[Client]:
     """Open a client of the logical cluster. Raises ClientError, also where the server is not kcp or cannot be reached."""
     from kcp.cli.server_checks import check_version_of_kcp
-    from kcp.client import Client, load_configuration
+    from kcp.client import Client, TransportError, load_configuration
 
     configuration = load_configuration(kcp_kubeconfig, context=kcp_context)
-    await check_version_of_kcp(configuration)
+    try:
+        await check_version_of_kcp(configuration)
+    except TransportError as error:
+        raise TransportError(
+            f"{error}: is kcp running there? (--kcp-kubeconfig or KUBECONFIG names its kubeconfig)"
+        ) from error
     async with Client(configuration) as client:
         yield client
 

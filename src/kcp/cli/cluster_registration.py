@@ -49,7 +49,8 @@ def register(name: str, labels: tuple[str, ...], **choices: Any) -> None:
     """Register a Kubernetes cluster as Cluster NAME, or give it another kubeconfig.
 
     The context of --kubeconfig, with the contents of the files that it names, is kept in a Secret of the logical cluster. The
-    exit code is 1 if the registration is refused or the cluster is not ready in time.
+    exit code is 1 if the registration is refused or the cluster is not ready in time, and 2 if a kubeconfig or the kcp server
+    cannot be used.
     """
     from kcp.api.names import is_dns1123_label
 
@@ -163,7 +164,7 @@ async def _remove(
                 async for found in administration.readiness(client, name):
                     if found is None:
                         return
-                    if found.current:
+                    if found.current and not force:  # what it says about a removal without --force is over
                         answered()
                         progress.show(found.message)
 

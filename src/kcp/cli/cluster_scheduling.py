@@ -56,7 +56,7 @@ def uncordon(names: tuple[str, ...], kcp_kubeconfig: Path | None, kcp_context: s
 def drain(names: tuple[str, ...], kcp_kubeconfig: Path | None, kcp_context: str, *, wait: bool, timeout: float) -> None:
     """Move what clusters run to other clusters, and let them get no new objects.
 
-    Whoever places objects moves them: new copies are ready before the old ones go. Objects that were assigned to a cluster by
+    The splitter moves what it has placed: new copies are ready before the old ones go. Objects that were assigned to a cluster by
     hand stay.
     """
     from kcp.multicluster.clusters import administration
