@@ -76,12 +76,13 @@ def syncer(cluster: str, cluster_uid: str, verbosity: int, log_format: str, **ch
     """Mirror the objects that are assigned to a Cluster down to it, and their status up.
 
     An object is assigned by the label "kcp.io/cluster: NAME". Runs until SIGTERM or SIGINT; copies stay in the cluster
-    then. The exit code is 2 if at the start a server cannot be reached or refuses the user, and 3 if the Cluster does not
-    exist, is being deleted, or is not the one of --cluster-uid. After other failures the command tries again.
+    then. The exit code is 2 if at the start a server cannot be reached or refuses the user, or the cluster is not the
+    registered one, and 3 if the Cluster does not exist, is being deleted, or is not the one of --cluster-uid. After other
+    failures the command tries again.
     """
     from kcp.cli import log_formats
     from kcp.cli.server_checks import check_is_cluster, check_servers
-    from kcp.client import ClientError, ConfigurationError, load_configuration
+    from kcp.client import ClientError, load_configuration
     from kcp.multicluster.syncer import SyncerSettings
     from kcp.multicluster.syncer.running import SyncerProcess
 
@@ -95,10 +96,7 @@ def syncer(cluster: str, cluster_uid: str, verbosity: int, log_format: str, **ch
     try:
         upstream = load_configuration(choices["from_kubeconfig"], context=choices["from_context"])
         downstream = load_configuration(choices["to_kubeconfig"], context=choices["to_context"])
-        if upstream.server.rstrip("/") == downstream.server.rstrip("/"):
-            raise ConfigurationError(f"--from-kubeconfig and --to-kubeconfig are both of {upstream.server}")
-        for each in (upstream, downstream):
-            asyncio.run(check_servers(each))
+        asyncio.run(check_servers(upstream, downstream, flags=("--from-kubeconfig", "--to-kubeconfig")))
         asyncio.run(check_is_cluster(upstream, downstream, cluster))
     except ClientError as error:
         fail(error)
