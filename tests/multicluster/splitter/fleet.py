@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from kcp.api.times import whole_time
-from kcp.client import Client, NotFoundError, load_configuration
+from kcp.client import APIResource, Client, NotFoundError, load_configuration
 from kcp.multicluster import clusters, splitter
 from kcp.multicluster.clusters.running import Mode, Options
 from kcp.multicluster.placement import CLUSTER_LABEL, CLUSTERS
@@ -23,6 +23,7 @@ from tests.support.waiting import eventually
 
 Object = dict[str, Any]
 DEPLOYMENTS = DEPLOYMENT.resource
+EVENTS = APIResource("", "v1", "events", "Event")
 OPTIONS = Options(
     mode=Mode.PUSH,
     resources=("deployments.apps",),
@@ -126,6 +127,16 @@ class Fleet:
     async def progressing(self) -> str:
         """The reason of the condition Progressing of the Deployment."""
         return str(condition_of((await self.root()).get("status") or {}, "Progressing").get("reason", ""))
+
+    async def told(self, *messages: str) -> None:
+        """Wait for Events about the Deployment."""
+        events = self.client.resource(EVENTS)
+
+        async def holds() -> bool:
+            found = (await events.list(field_selector={"involvedObject.name": "web"})).items
+            return {each["message"] for each in found} >= set(messages)
+
+        await self.becomes(holds, f"there are the Events {messages}")
 
     async def vanishes(self) -> None:
         """Wait until there are no Deployments."""

@@ -46,6 +46,7 @@ async def test_ten_copies_run_on_two_clusters(found: Clusters, tmp_path: Path) -
         )
         (copy,) = await deployments_of(found[0])
         assert copy["spec"]["replicas"] == 5
+        await fleet.told(*(f"Scaled up leaf web--{name} from 0 to 5" for name in ("us-east1", "us-west1")))
         await fleet.deployments.delete("web")
         await fleet.vanishes()
 
