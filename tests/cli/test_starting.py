@@ -118,7 +118,7 @@ def test_a_second_signal_stops_the_server_at_once(tmp_path: Path) -> None:
         server.process.send_signal(signal.SIGTERM)
         wait_until(lambda: b"shutting down" in failing(server), "the server says that it shuts down")
         server.process.send_signal(signal.SIGTERM)
-        assert server.process.wait(60) != 0
+        assert server.process.wait(PATIENCE) != 0
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
