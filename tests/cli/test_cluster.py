@@ -12,8 +12,7 @@ from kcp.client import Client, load_configuration
 from kcp.testing import LogicalCluster, Server
 from tests.multicluster.clusters.control_plane import GADGETS, define_gadgets
 from tests.multicluster.clusters.test_connecting import UNREACHABLE
-from tests.support.commands import kcp
-from tests.support.kcp_process import run
+from tests.support.commands import call, kcp
 
 PUSH = ("--with-cluster-controller", "--push-mode", "--auto-publish-apis", "--resources-to-sync", GADGETS)
 
@@ -48,7 +47,7 @@ def plane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     ],
 )
 def test_what_cannot_be_done_is_refused(arguments: tuple[str, ...], message: str) -> None:
-    done = run(*arguments)
+    done = call(*arguments)
     assert (done.returncode, done.stdout) == (2, "")
     assert message in done.stderr
     assert "Traceback" not in done.stderr

@@ -20,6 +20,7 @@ from kcp.multicluster.placement import CLUSTERS
 from kcp.testing import LogicalCluster, Server
 from tests.documentation.test_readme import ROOT, blocks
 from tests.multicluster.syncer.world import CLUSTER, CONFIG_MAPS, World, assigned, prepare
+from tests.support.commands import call
 from tests.support.kcp_process import run
 from tests.support.waiting import PATIENCE, eventually
 
@@ -38,7 +39,7 @@ from tests.support.waiting import PATIENCE, eventually
     ],
 )
 def test_a_syncer_that_cannot_run_is_refused(arguments: tuple[str, ...], message: str) -> None:
-    done = run("syncer", *arguments)
+    done = call("syncer", *arguments)
     assert (done.returncode, done.stdout) == (2, "")
     assert message in done.stderr
     assert "Traceback" not in done.stderr
@@ -46,7 +47,7 @@ def test_a_syncer_that_cannot_run_is_refused(arguments: tuple[str, ...], message
 
 def test_both_sides_must_be_different(kcp_cluster: LogicalCluster) -> None:
     file = str(kcp_cluster.kubeconfig)
-    done = run("syncer", "--cluster", "east", "--from-kubeconfig", file, "--to-kubeconfig", file)
+    done = call("syncer", "--cluster", "east", "--from-kubeconfig", file, "--to-kubeconfig", file)
     assert done.returncode == 2
     assert f"--from-kubeconfig and --to-kubeconfig are both of {kcp_cluster.url}" in done.stderr
 

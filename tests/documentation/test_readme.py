@@ -19,7 +19,7 @@ from kcp import __version__
 from kcp.cli.main import main
 from kcp.cli.start import start
 from kcp.testing import Server
-from tests.support.commands import every_command
+from tests.support.commands import call, every_command
 from tests.support.kcp_process import run
 from tests.support.waiting import PATIENCE
 
@@ -140,7 +140,7 @@ def test_the_architecture_page_names_every_package() -> None:
 
 
 def test_help_explains_every_flag_of_start() -> None:
-    shown = run("start", "--help").stdout
+    shown = call("start", "--help").stdout
     for param in start.params:
         option = max(param.opts, key=len)
         assert option in shown
@@ -152,7 +152,7 @@ def test_every_command_has_a_help_text() -> None:
     for path, command in every_command(main):
         assert command.help, path
     for name in main.list_commands(click.Context(main)):
-        assert run(name, "--help").returncode == 0
+        assert call(name, "--help").returncode == 0
 
 
 def test_the_readme_s_versions_of_python_are_those_of_the_project() -> None:
