@@ -22,7 +22,7 @@ def test_each_number_of_connections_has_a_ratio() -> None:
     lines = done.stdout.splitlines()[1:]
     assert [line.split()[0] for line in lines] == [str(count) for count in CONNECTIONS]
     for line in lines:
-        without, audited, ratio = map(float, line.replace(",", "").split()[2:5])
+        without, audited, ratio = map(float, line.replace(",", "").split()[3:6])
         assert audited / without == pytest.approx(ratio, abs=0.002)
 
 

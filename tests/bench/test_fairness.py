@@ -22,7 +22,12 @@ def test_each_flood_has_a_line_for_gets_and_one_for_creates() -> None:
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     tables = done.stdout.partition("of the quiet tenant (ms)")[2]
-    floods = ("gets, 64 connections", "lists of 5 objects, 16", "5 watches, 10 writes a second", "creates, 64 connections")
+    floods = (
+        "gets, 64 connections",
+        "lists of 5 objects, 16",
+        "5 watches, 10 writes a second",
+        "creates, 64 connections",
+    )
     for flood in floods:
         rows = re.findall(rf"^{flood} +(.*)$", tables, re.MULTILINE)
         assert len(rows) == 2, tables
