@@ -6,6 +6,7 @@ its flow in the order of arrival.
 
 from __future__ import annotations
 
+import abc
 from collections import OrderedDict
 from typing import TYPE_CHECKING, Final, TypeAlias
 
@@ -32,7 +33,7 @@ class Clock:
         self.now = 0.0
 
 
-class Work:
+class Work(abc.ABC):
     """Something that waits until it is dispatched. ``cost`` is the expected seconds of the event loop."""
 
     __slots__ = ("cost", "flow")
@@ -41,9 +42,9 @@ class Work:
         self.flow = flow
         self.cost = cost
 
+    @abc.abstractmethod
     def run(self) -> None:
         """Go on: the work has been dispatched."""
-        raise NotImplementedError
 
 
 class Kind:
