@@ -14,7 +14,7 @@ import re
 import statistics
 import tempfile
 import time
-from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Generator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -39,8 +39,8 @@ _WRITES_PER_SECOND = 10
 class _Accepted:
     """What an HTTP server returns for a part of a response that it has accepted."""
 
-    def __await__(self) -> Iterator[None]:
-        return iter(())
+    def __await__(self) -> Generator[Any, None, None]:
+        yield from ()
 
 
 _ACCEPTED = _Accepted()
@@ -69,7 +69,8 @@ class Tenant:
         """Watch, from now on, as a client that accepts everything at once."""
 
         async def receive() -> dict[str, Any]:
-            return await asyncio.get_running_loop().create_future()
+            leaves: asyncio.Future[dict[str, Any]] = asyncio.get_running_loop().create_future()
+            return await leaves
 
         scope = self._scope("GET", CONFIG_MAPS) | {"query_string": b"watch=1&sendInitialEvents=false"}
         scope["query_string"] += b"&resourceVersionMatch=NotOlderThan&timeoutSeconds=3600"
