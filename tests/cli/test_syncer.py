@@ -59,6 +59,30 @@ def test_without_a_cluster_the_exit_code_is_3(kcp_server: Server) -> None:
     assert "kcp: there is no Cluster east" in done.stderr
 
 
+async def test_a_syncer_of_another_cluster_is_refused(kcp_server: Server) -> None:
+    source, target = kcp_server.logical_cluster(), kcp_server.logical_cluster()
+    async with (
+        Client(load_configuration(source.kubeconfig)) as up,
+        Client(load_configuration(target.kubeconfig)) as down,
+    ):
+        await prepare(up, down)
+        registered = {"status": {"physicalClusterUID": "another-uid"}}
+        await up.resource(CLUSTERS).patch(CLUSTER, registered, subresource="status")
+    files = ("--from-kubeconfig", str(source.kubeconfig), "--to-kubeconfig", str(target.kubeconfig))
+    done = await asyncio.to_thread(run, "syncer", "--cluster", CLUSTER, *files)
+    assert done.returncode == 2
+    assert f"{target.url} is not the cluster that is registered as {CLUSTER}" in done.stderr
+
+
+def test_a_port_in_use_is_named(kcp_server: Server) -> None:
+    source, target = (kcp_server.logical_cluster() for _ in range(2))
+    used = source.url.split("/")[2]
+    files = ("--from-kubeconfig", str(source.kubeconfig), "--to-kubeconfig", str(target.kubeconfig))
+    done = run("syncer", "--cluster", "east", *files, "--listen", used)
+    assert done.returncode == 2
+    assert done.stderr == f"kcp: --listen: cannot listen on {used}: Address already in use\n"
+
+
 @contextmanager
 def syncer(source: LogicalCluster, target: LogicalCluster) -> Iterator[tuple[subprocess.Popen[str], str]]:
     """A syncer that is run as the page says, and the address of its metrics."""
