@@ -44,6 +44,8 @@ from kcp.multicluster.placement import CLUSTERS
 
 INTERVAL: Final = 60.0
 """Seconds between two checks of a cluster."""
+_SETTLING: Final = 5.0
+"""Seconds between two checks of a cluster whose syncer was installed just now and is not ready."""
 _WORKERS: Final = 32
 """Clusters that are checked at a time: each may wait for some seconds until it counts as unreachable."""
 
@@ -182,7 +184,8 @@ class ClusterController:
             delay = session.failed(Failure(error.reason, str(error), 0.0), now)
             return min(delay, self._interval)
         session.succeeded()
-        return self._interval
+        settling = session.syncer.installing and session.syncer.problem
+        return min(_SETTLING, self._interval) if settling else self._interval
 
     async def _write_status(self, session: Session, record: ClusterRecord) -> None:
         loop = asyncio.get_running_loop()

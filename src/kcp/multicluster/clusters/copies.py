@@ -7,7 +7,7 @@ Cluster is being deleted was read from kcp. What lacks one of these is not touch
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from typing import Final, NamedTuple
 
 from kcp.client import ALL_NAMESPACES, APIResource, Client, MethodNotAllowedError, NotFoundError
@@ -41,8 +41,13 @@ class UnreadGroupError(Exception):
     """The cluster does not serve a group that may have copies: they cannot be found."""
 
 
-async def delete_copies(client: Client, owner: Owner, groups: Collection[str]) -> int:
-    """Delete the copies, then their namespaces. Returns how many of both are left, waiting for finalizers.
+def described(left: Sequence[str]) -> str:
+    """Return what is left of copies, as a part of a message."""
+    return left[0] if len(left) == 1 else f"{len(left)} objects, such as {left[0]}"
+
+
+async def delete_copies(client: Client, owner: Owner, groups: Collection[str]) -> list[str]:
+    """Delete the copies, then their namespaces. Returns those that are left, waiting for finalizers: ``<resource> <name>``.
 
     ``groups`` are the API groups of which there may be copies. Raises StatusError, ClientError, UnreadGroupError.
     """
@@ -51,11 +56,12 @@ async def delete_copies(client: Client, owner: Owner, groups: Collection[str]) -
     if unread:
         raise UnreadGroupError(f"the cluster does not serve the API groups {', '.join(unread)} at the moment")
     namespaced = [each for each in found.preferred() if each.namespaced and each.verbs >= _NEEDED]
-    left = 0
+    left = []
     for resource in namespaced:
-        copies = await _copies(client, resource, owner)
-        left += len(copies)
-        for copy in copies:
+        for copy in await _copies(client, resource, owner):
+            left.append(
+                f"{resource.group_resource} {text(copy['metadata'], 'namespace')}/{text(copy['metadata'], 'name')}"
+            )
             await _delete(client, resource, copy)
     if left:
         return left
@@ -84,18 +90,18 @@ async def _delete(client: Client, resource: APIResource, copy: Object) -> None:
         return
 
 
-async def _delete_namespaces(client: Client, owner: Owner, namespaced: Iterable[APIResource]) -> int:
-    left, resources = 0, list(namespaced)
+async def _delete_namespaces(client: Client, owner: Owner, namespaced: Iterable[APIResource]) -> list[str]:
+    left, resources = [], list(namespaced)
     for namespace in await _copies(client, NAMESPACES, owner):
         name = text(namespace["metadata"], "name")
         if "deletionTimestamp" in namespace["metadata"]:
-            left += 1
+            left.append(f"namespaces {name}")
             continue
         foreign, dependent = await _others(client, name, resources)
         if foreign:
             logger.warning("the namespace %s is kept: kcp has not created %s in it", name, ", ".join(sorted(foreign)))
             continue
-        left += 1
+        left.append(f"namespaces {name}")
         if not dependent:
             await _delete(client, NAMESPACES, namespace)
     return left

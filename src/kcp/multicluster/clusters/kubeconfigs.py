@@ -37,6 +37,12 @@ def configuration_of(text: str, source: str) -> ClientConfiguration:
     return resolve(kubeconfig, **_LIMITS)
 
 
+def server_of(text: str) -> str:
+    """Return the address in a flattened kubeconfig, without a slash at its end."""
+    address: str = yaml.load(text, Loader=yaml.CSafeLoader)["clusters"][0]["cluster"]["server"]
+    return address.rstrip("/")
+
+
 def secrets_of(text: str, source: str) -> Secrets:
     """Return the secrets of a kubeconfig that `configuration_of` accepts, in the forms in which a server gets them."""
     _, user = _chosen(parse(text.encode(), Path(source)))

@@ -84,7 +84,7 @@ def _numbers(root: Root, wanted: int, parallelism: int) -> dict[str, int]:
 
 
 def _created(root: Root, parts: Sequence[tuple[str, int]], parallelism: Sequence[int]) -> list[Object]:
-    """Return new leaves. One that is being deleted holds its name, and its part is made anew when it is gone."""
+    """Return new leaves. One that is being deleted holds its name, and its part is made again when it is gone."""
     names = {each["metadata"]["name"] for each in root.leaves}
     living = {each["metadata"]["name"] for each in root.leaves if "deletionTimestamp" not in each["metadata"]}
     created = []
