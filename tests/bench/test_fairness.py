@@ -13,7 +13,7 @@ import pytest
 from bench.fairness import cell, percentile
 
 ROOT = Path(__file__).parents[2]
-SMALL = ("--seconds", "0.5", "--alone", "0.5", "--objects", "5", "--watches", "5")
+SMALL = ("--seconds", "1", "--alone", "1", "--objects", "5", "--watches", "5")
 
 
 @pytest.mark.skipif(not shutil.which("wrk") or not shutil.which("taskset"), reason="needs wrk and taskset")
