@@ -12,6 +12,7 @@ import pytest
 from kcp.client import APIResource, Client, NotFoundError, load_configuration
 from kcp.multicluster.clusters import administration
 from kcp.multicluster.clusters.api import NAMESPACES, SECRETS
+from kcp.multicluster.clusters.copies import delete_copy
 from kcp.multicluster.clusters.modes.push import PushedSyncers
 from kcp.multicluster.negotiation.api import IMPORTS
 from kcp.multicluster.placement import (
@@ -114,6 +115,19 @@ async def test_what_is_not_proven_to_be_a_copy_stays(kcp_server: Server, kcp_clu
         await plane.clusters.delete("us-east1")
         await plane.vanishes("us-east1")
         assert await copies.names() == ["local", "of-another-cluster", "of-another-logical-cluster"]
+
+
+async def test_a_copy_that_has_changed_since_it_was_listed_is_not_deleted(kcp_cluster: LogicalCluster) -> None:
+    """Somebody may have taken its mark away."""
+    async with Client(load_configuration(kcp_cluster.kubeconfig)) as client:
+        config_maps = client.resource(CONFIG_MAPS)
+        listed = await config_maps.create({"metadata": {"name": "a", "labels": {MARK_LABEL: "uid"}}})
+        changed = await config_maps.patch("a", {"metadata": {"labels": {MARK_LABEL: None}}})
+        await delete_copy(client, CONFIG_MAPS, listed)
+        assert await config_maps.get("a") == changed
+        await delete_copy(client, CONFIG_MAPS, changed)
+        with pytest.raises(NotFoundError):
+            await config_maps.get("a")
 
 
 async def test_an_object_with_a_copied_mark_and_locator_stays(kcp_server: Server, kcp_cluster: LogicalCluster) -> None:

@@ -10,7 +10,7 @@ import logging
 from collections.abc import Collection, Iterable, Sequence
 from typing import NamedTuple
 
-from kcp.client import ALL_NAMESPACES, APIResource, Client, MethodNotAllowedError, NotFoundError
+from kcp.client import ALL_NAMESPACES, APIResource, Client, ConflictError, MethodNotAllowedError, NotFoundError
 from kcp.client.objects import Object
 from kcp.multicluster.clusters.api import NAMESPACES
 from kcp.multicluster.leftovers import Leftover, kind_of, leftover, may_be_left
@@ -68,7 +68,7 @@ async def delete_copies(client: Client, owner: Owner, groups: Collection[str]) -
             left.append(
                 f"{resource.group_resource} {text(copy['metadata'], 'namespace')}/{text(copy['metadata'], 'name')}"
             )
-            await _delete(client, resource, copy)
+            await delete_copy(client, resource, copy)
     if left:
         return left
     return await _delete_namespaces(client, owner, namespaced)
@@ -84,15 +84,19 @@ async def _copies(client: Client, resource: APIResource, owner: Owner) -> list[O
     return [each for each in listed.items if owner.owns(resource, each)]
 
 
-async def _delete(client: Client, resource: APIResource, copy: Object) -> None:
+async def delete_copy(client: Client, resource: APIResource, copy: Object) -> None:
+    """Delete a copy in the state in which it was listed; what has changed since is judged at the next attempt."""
     meta: Raw = copy["metadata"]
     if "deletionTimestamp" in meta:
         return
     try:
         await client.resource(resource, text(meta, "namespace")).delete(
-            text(meta, "name"), uid=text(meta, "uid"), propagation_policy="Background"
+            text(meta, "name"),
+            uid=text(meta, "uid"),
+            resource_version=text(meta, "resourceVersion"),
+            propagation_policy="Background",
         )
-    except NotFoundError:
+    except (NotFoundError, ConflictError):
         return
 
 
@@ -109,7 +113,7 @@ async def _delete_namespaces(client: Client, owner: Owner, namespaced: Iterable[
             continue
         left.append(f"namespaces {name}")
         if not dependent:
-            await _delete(client, NAMESPACES, namespace)
+            await delete_copy(client, NAMESPACES, namespace)
     return left
 
 
