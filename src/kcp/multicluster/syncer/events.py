@@ -6,10 +6,11 @@ which version of it was written. The list of those upstream is all that is remem
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping
 from typing import Any, Final, NamedTuple
 
-from kcp.client import APIResource, CachedObject, Client, NotFoundError
+from kcp.client import APIResource, CachedObject, Client, ForbiddenError, InvalidError, NotFoundError
 from kcp.client.objects import Object
 from kcp.multicluster.placement import CLUSTER_LABEL, GROUP, shorten
 from kcp.multicluster.syncer.ownership import annotations_of, metadata_of
@@ -22,6 +23,8 @@ _COPIED: Final = (
     *("source", "reportingComponent", "reportingInstance", "series", "action"),
 )
 _NAME: Final = 253
+
+logger = logging.getLogger(__name__)
 
 
 class Subject(NamedTuple):
@@ -76,7 +79,7 @@ class EventWriter:
         self._written = written
 
     async def write(self, event: Mapping[str, Any], subject: Subject) -> None:
-        """Write an event, unless this version of it was written. Raises StatusError, TransportError."""
+        """Write an event, unless this version of it was written or kcp refuses it. Raises StatusError, TransportError."""
         wanted = event_upstream(event, subject, self._cluster)
         meta = wanted["metadata"]
         cached = self._written(meta["namespace"], meta["name"])
@@ -88,5 +91,5 @@ class EventWriter:
             await self._upstream.resource(EVENTS, meta["namespace"]).apply(
                 wanted, field_manager="kcp-syncer", force=True
             )
-        except NotFoundError:
-            return  # the namespace is gone, and the source with it
+        except (NotFoundError, ForbiddenError, InvalidError) as error:
+            logger.debug("%s: the event is dropped, for its source may be gone: %s", self._cluster, error)

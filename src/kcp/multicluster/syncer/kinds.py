@@ -11,6 +11,7 @@ from typing import Any, Final, NamedTuple
 import yaml
 
 from kcp.api.kinds import GroupResource
+from kcp.client import APIResource
 
 
 class Exclusion(NamedTuple):
@@ -48,6 +49,8 @@ class Kinds(NamedTuple):
     omitted_annotations: frozenset[str]
     dependencies: frozenset[str]
     """The resources whose objects follow those that name them."""
+    owned: Mapping[tuple[str, str], APIResource]
+    """The resources whose objects controllers make for copies, by API version and kind."""
 
     def of(self, resource: GroupResource) -> KindRules:
         """Return the rules of a resource."""
@@ -64,8 +67,14 @@ def kinds() -> Kinds:
 def _read(table: Mapping[str, Any]) -> Kinds:
     rules = {name: _rules(entry, table["podReferences"]) for name, entry in table["resources"].items()}
     dependencies = frozenset(name for each in rules.values() for name in each.references)
+    made = [APIResource(each["group"], each["version"], each["plural"], each["kind"]) for each in table["owned"]]
     return Kinds(
-        rules, tuple(table["native"]), table["neverSynced"], frozenset(table["omittedAnnotations"]), dependencies
+        rules,
+        tuple(table["native"]),
+        table["neverSynced"],
+        frozenset(table["omittedAnnotations"]),
+        dependencies,
+        {(each.api_version, each.kind): each for each in made},
     )
 
 

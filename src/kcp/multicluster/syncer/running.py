@@ -14,6 +14,7 @@ from typing import Final
 from kcp.client import Client, ClientConfiguration, ClientError, StatusError
 from kcp.multicluster.syncer.metrics import SyncerMetrics
 from kcp.multicluster.syncer.syncer import Syncer, SyncerSettings
+from kcp.multicluster.syncer.token_renewal import TokenRenewal
 from kcp.multicluster.syncer.upstream import IdentityError
 
 _FIRST_DELAY: Final = 0.5
@@ -36,12 +37,15 @@ class SyncerProcess:
         cluster: str,
         cluster_uid: str = "",
         settings: SyncerSettings | None = None,
+        token_secret: tuple[str, str] | None = None,
     ) -> None:
+        """``token_secret`` is the namespace and name of the Secret downstream with the token for upstream, to be renewed."""
         self._upstream = dataclasses.replace(upstream, qps=0.0)  # the workers of the queue bound the requests in flight
         self._downstream = dataclasses.replace(downstream, qps=0.0)
         self._cluster = cluster
         self._cluster_uid = cluster_uid
         self._settings = settings
+        self._token_secret = token_secret
         self._syncer: Syncer | None = None
         self.metrics = SyncerMetrics()
 
@@ -74,7 +78,21 @@ class SyncerProcess:
             self._syncer = Syncer(
                 upstream, downstream, self._cluster, self._cluster_uid, self._settings, metrics=self.metrics
             )
-            await self._syncer.run()
+            async with self._renewing(upstream, downstream):
+                await self._syncer.run()
+
+    @contextlib.asynccontextmanager
+    async def _renewing(self, upstream: Client, downstream: Client) -> AsyncIterator[None]:
+        """Renew the token until the end of the block."""
+        if self._token_secret is None:
+            yield
+            return
+        task = asyncio.create_task(TokenRenewal(upstream, downstream, self._token_secret).run())
+        try:
+            yield
+        finally:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
 
 
 @contextlib.asynccontextmanager
