@@ -14,7 +14,7 @@ from tests.multicluster.faults.syncers import InstalledSyncer, LoneSyncer
 from tests.multicluster.faults.world import Prefixes, world_of
 from tests.support.waiting import eventually
 
-WRITES = 60
+WRITES = 40
 """Writes before, during and after a fault."""
 HOUR = 3600
 
@@ -22,6 +22,8 @@ HOUR = 3600
 async def test_a_lone_syncer_that_is_killed_goes_on_where_it_was(tmp_path: Path) -> None:
     async with world_of(tmp_path, syncers=LoneSyncer) as world:
         await world.register()
+        await world.traffic.run(WRITES)
+        await world.settles()
         for _ in range(2):
             traffic = asyncio.create_task(world.traffic.run(WRITES))
             await world.traffic.run(5)
@@ -34,6 +36,8 @@ async def test_a_lone_syncer_that_is_killed_goes_on_where_it_was(tmp_path: Path)
 async def test_kcp_is_killed_beneath_a_lone_syncer(tmp_path: Path) -> None:
     async with world_of(tmp_path, syncers=LoneSyncer) as world:
         await world.register()
+        await world.traffic.run(WRITES)
+        await world.settles()
         for _ in range(2):
             traffic = asyncio.create_task(world.traffic.run(WRITES))
             await world.traffic.run(10)
@@ -48,7 +52,9 @@ async def test_a_token_that_is_revoked_and_replaced(tmp_path: Path) -> None:
     """Deleting the account in kcp ends its tokens; the controller makes another one, and the kubelet mounts its token."""
     async with world_of(tmp_path, syncers=InstalledSyncer) as world:
         await world.register()
-        traffic = asyncio.create_task(world.traffic.run(2 * WRITES))
+        await world.traffic.run(WRITES)
+        await world.settles()
+        traffic = asyncio.create_task(world.traffic.run(WRITES))
         await world.traffic.run(10)
         tenant = world.client.logical_cluster("tenant")
         await tenant.resource(accounts.SERVICE_ACCOUNTS, accounts.NAMESPACE).delete(syncer_name(NAME))

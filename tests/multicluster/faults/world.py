@@ -153,11 +153,15 @@ class World:
 
         await eventually(holds, f"{logical_cluster}: {NAME} is Ready={ready}")
 
+    async def settles(self) -> None:
+        """Wait until both sides agree."""
+        await eventually(lambda: not disagreements(self.recorder.history), "both sides agree", 90)
+
     async def agrees(self) -> None:
         """Wait until both sides agree, and check the whole history."""
         history: History = self.recorder.history
         try:
-            await eventually(lambda: not disagreements(history), "both sides agree", 90)
+            await self.settles()
         finally:
             violations = check(history)
             assert not violations, "\n".join(map(str, violations))

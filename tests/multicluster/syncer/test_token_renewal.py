@@ -7,15 +7,14 @@ import time
 
 import pytest
 
-from kcp.client import Client, ClientConfiguration, ForbiddenError, NotFoundError, load_configuration
+from kcp.client import Client, ClientConfiguration, ForbiddenError, NotFoundError
 from kcp.multicluster.clusters import accounts
 from kcp.multicluster.clusters.manifests import Syncer, Token, Upstream, secret_of
-from kcp.multicluster.clusters.ownership import owner_reference
 from kcp.multicluster.placement import CLUSTERS
 from kcp.multicluster.syncer.token_renewal import TOKEN_EXPIRES_ANNOTATION, TOKEN_KEY, Claims, TokenRenewal, claims_of
 from kcp.testing import Server
 from tests.multicluster.syncer.definitions import Object
-from tests.multicluster.syncer.world import CLUSTER, SECRETS, Side, World, prepare, two_sides
+from tests.multicluster.syncer.world import CLUSTER, SECRETS, Side, World, account_of, prepare, two_sides
 
 LIFETIME = 3600
 NAMESPACE = "kcp-syncer"
@@ -23,12 +22,8 @@ NAMESPACE = "kcp-syncer"
 
 async def install(world: World, server: Server) -> tuple[ClientConfiguration, Object]:
     """Make the account of the syncer, and the Secret with its token. Returns its configuration, and the Secret."""
-    identity = world.identity
-    await accounts.ensure(world.up.client, CLUSTER, owner_reference(CLUSTER, identity.cluster_uid))
-    token, expires = await accounts.issue_token(world.up.client, CLUSTER, LIFETIME)
-    admin = load_configuration(server.logical_cluster(identity.logical_cluster).kubeconfig)
-    own = ClientConfiguration.with_token(admin.server, token, certificate_authority=admin.certificate_authority)
-    made = Syncer(CLUSTER, identity.cluster_uid, "image", Upstream(admin.server, admin.certificate_authority), ())
+    own, token, expires = await account_of(world, server, LIFETIME)
+    made = Syncer(CLUSTER, world.identity.cluster_uid, "image", Upstream(own.server, own.certificate_authority), ())
     secret = secret_of(made, Token(token, expires, "uid"))
     secret["metadata"] |= {"name": "token", "namespace": NAMESPACE}
     await world.down.namespace(NAMESPACE)

@@ -189,7 +189,8 @@ class Reconciliation:
     async def _read_source(self) -> None:
         """Read the source, then whether the server is still the one that the syncer belongs to."""
         shared, key = self._shared, self._key
-        self._source = await upstream.read_object(shared.client, self._synced.pair.upstream, key.namespace, key.name)
+        resource, cluster = self._synced.pair.upstream, self._identity.cluster
+        self._source = await upstream.read_source(shared.client, resource, key.namespace, key.name, cluster)
         self._is_whole = True
         if self._source is not None and not self._is_assigned() and self._synced.follows_others:
             self._is_needed = await is_needed(shared.client, self._identity.cluster, shared.types, key)
@@ -254,7 +255,8 @@ class Reconciliation:
         """Return the source with all fields, and follow what a dependency names."""
         if not self._is_whole:
             key = self._key
-            found = await upstream.read_object(self._shared.client, self._synced.pair.upstream, key.namespace, key.name)
+            resource, cluster = self._synced.pair.upstream, self._identity.cluster
+            found = await upstream.read_source(self._shared.client, resource, key.namespace, key.name, cluster)
             if found is None:
                 raise RetryError(f"{key} has just been deleted")
             self._source, self._is_whole = found, True

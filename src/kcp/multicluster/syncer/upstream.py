@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-from kcp.client import ALL_NAMESPACES, APIResource, Client, ClientError, NotFoundError, StatusError
+from kcp.client import ALL_NAMESPACES, APIResource, Client, ClientError, ForbiddenError, NotFoundError, StatusError
 from kcp.client.objects import Object
-from kcp.multicluster.placement import CLUSTERS, IDENTITY_NAMESPACE, cluster_of, finalizer, held_label
+from kcp.multicluster.placement import CLUSTER_LABEL, CLUSTERS, IDENTITY_NAMESPACE, cluster_of, finalizer, held_label
 from kcp.multicluster.syncer.ownership import Identity, Key, metadata_of
 
 NAMESPACES: Final = APIResource("", "v1", "namespaces", "Namespace", namespaced=False)
@@ -57,6 +57,25 @@ async def read_object(client: Client, resource: APIResource, namespace: str, nam
         if is_absence(error, resource, name):
             return None
         raise
+
+
+async def read_source(client: Client, resource: APIResource, namespace: str, name: str, cluster: str) -> Object | None:
+    """Read an object upstream; None if it does not exist, or has nothing to do with a cluster. Raises as `read_object`.
+
+    The account of a syncer is refused what is neither assigned to its cluster nor held nor named there, as it is when an object
+    does not exist. So a refusal counts only if the server also lists, to the same account, that there is no such object.
+    """
+    try:
+        return await read_object(client, resource, namespace, name)
+    except ForbiddenError:
+        verbs = client.resource(resource, namespace)
+        for selector in ({CLUSTER_LABEL: cluster}, held_label(cluster)):
+            listed = await verbs.list(
+                limit=1, label_selector=selector, field_selector={"metadata.name": name}, metadata_only=True
+            )
+            if listed.items:
+                raise  # it was assigned just now
+        return None
 
 
 def is_absence(error: StatusError, resource: APIResource, name: str) -> bool:
