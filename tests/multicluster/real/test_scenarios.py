@@ -79,6 +79,24 @@ def test_an_object_lives_on_a_cluster(fleet: Fleet) -> None:
     gone(there, "services")
 
 
+def test_a_user_learns_why_pods_do_not_start(fleet: Fleet) -> None:
+    """What scheduler and controllers say of Pods comes up, though kcp has no Pods."""
+    fleet.register("us-east1")
+    fleet.serves("deployments.apps")
+    body = web()
+    (container,) = body["spec"]["template"]["spec"]["containers"]
+    container |= {"resources": {"requests": {"cpu": "1000"}}, "envFrom": []}
+    fleet.kubectl("apply", "-f", "-", stdin=json.dumps(body))
+    wait_until(
+        lambda: "FailedScheduling" in fleet.kubectl("describe", "deploy", "web"), "the scheduler's warning comes up"
+    )
+    (event,) = fleet.get("events", "--field-selector", "reason=FailedScheduling")["items"]
+    assert event["message"].startswith("Pod web-")
+    assert "Insufficient cpu" in event["message"]
+    assert event["involvedObject"]["uid"] == fleet.get("deploy", "web")["metadata"]["uid"]
+    assert "ScalingReplicaSet" in fleet.kubectl("describe", "deploy", "web")
+
+
 def _stays_as_it_is(fleet: Fleet, there: Kubectl, applied: Object) -> None:
     """What the cluster makes of the spec does not come up, and nothing is written again and again."""
     source, copy = fleet.get("deploy", "web"), copies(there, "deployments")[0]
