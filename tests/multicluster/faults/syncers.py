@@ -28,7 +28,7 @@ from tests.support.waiting import eventually
 
 LIFETIME = 24 * 3600
 _REFRESH = 0.2
-"""Seconds between two looks at a mounted Secret."""
+"""Seconds between two refreshes of a mounted Secret."""
 
 
 class Syncers(ABC):

@@ -44,7 +44,7 @@ _LEASE_NAMESPACE: Final = "kube-node-lease"
 _LEASE_SECONDS: Final = 40
 _RENEWAL: Final = 10.0
 _AGAIN: Final = 0.5
-"""Seconds between two probes of a container, and between two looks at a mounted Secret."""
+"""Seconds between two probes of a container, and between two refreshes of a mounted Secret."""
 
 
 class Kubelets:
