@@ -29,7 +29,7 @@ def event(about: Object, resource: APIResource, reason: str, kind: str = "Warnin
     meta = about["metadata"]
     reference = {"apiVersion": resource.api_version, "kind": resource.kind, "namespace": meta["namespace"]}
     return {
-        "metadata": {"name": f"{meta['name']}.{reason.lower()}"},
+        "metadata": {"name": f"{meta['uid']}.{reason.lower()}"},
         "involvedObject": {**reference, "name": meta["name"], "uid": meta["uid"]},
         "type": kind,
         "reason": reason,
@@ -66,8 +66,14 @@ def test_warnings_about_what_belongs_to_a_copy_come_up(run: Any) -> None:
             await _comes_up(world, source, "FailedCreate", 1, "ReplicaSet web-1: FailedCreate happened")
             found = await _comes_up(world, source, "FailedScheduling", 6, "FailedScheduling happened")
             assert found["source"] == {"component": "kubelet"}
+            await make(world, EVENTS, event({"metadata": {**pods[0]["metadata"], "name": "../x"}}, PODS, "Forged"))
+        async with world.syncing():
+            await make(world, EVENTS, event(pods[1], PODS, "Unhealthy"))
+            await _comes_up(world, source, "Unhealthy", 1, "Pod web-1-1: Unhealthy happened")
             listed = (await world.up.client.resource(EVENTS, "shop").list_all()).items
-            assert {each["reason"] for each in listed} == {"FailedCreate", "FailedScheduling"}
+            assert {each["reason"] for each in listed} == {"FailedCreate", "FailedScheduling", "Unhealthy"}
+            (again,) = [each for each in listed if each["reason"] == "FailedScheduling"]
+            assert again == found
 
     async def _comes_up(world: World, source: Object, reason: str, count: int, message: str) -> Object:
         events = world.up.client.resource(EVENTS, "shop")
@@ -121,7 +127,8 @@ def test_a_summary_forgets_events_that_expire() -> None:
     key = counted(summaries, "a", 1, 1)
     counted(summaries, "b", 1, 2)
     summaries.set_written(key, 1.0)
-    summaries.keep({"b"})
+    assert summaries.uids == {"a", "b"}
+    summaries.remove("a")
     found = summaries.event(key)
     assert found is not None
     assert found["count"] == 1

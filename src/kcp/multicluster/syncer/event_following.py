@@ -50,7 +50,8 @@ class EventFollower:
         self._writer = EventWriter(upstream, shared.identity.cluster, self._written.get)
         self._subjects = Subjects(shared, downstream)
         self._summaries = Summaries()
-        self._listed: set[str] = set()
+        self._unlisted: set[str] = set()
+        """The UIDs of the events that are summed up, and that a list has not had so far."""
 
     async def run(self) -> None:
         """Follow events until cancelled."""
@@ -66,17 +67,17 @@ class EventFollower:
 
     def begin(self) -> None:
         """Begin a list: events upstream say what was written of it."""
-        self._listed = set()
+        self._unlisted = self._summaries.uids
 
     def end(self) -> None:
         """End a list: events that it does not have are gone."""
-        self._summaries.keep(self._listed)
-        self._listed = set()
+        for uid in self._unlisted:
+            self._summaries.remove(uid)
+        self._unlisted = set()
 
     def put(self, object_: Object) -> None:
         """Follow an event of the list."""
-        if object_.get("type") == _WARNING:
-            self._listed.add(str(metadata_of(object_).get("uid")))
+        self._unlisted.discard(str(metadata_of(object_).get("uid")))
         self._follow(object_)
 
     def apply(self, event: WatchEvent) -> None:

@@ -7,6 +7,7 @@ from collections import OrderedDict
 from collections.abc import Mapping
 from typing import Any, Final, NamedTuple
 
+from kcp.api.names import is_dns1123_subdomain
 from kcp.client import APIResource, Client, ForbiddenError, NotFoundError, RetryError
 from kcp.multicluster.placement import locator_of
 from kcp.multicluster.syncer.events import Subject
@@ -88,6 +89,8 @@ class Subjects:
         return found
 
     async def _read_controller(self, resource: APIResource, name: str, uid: str, namespace: str) -> Reference | None:
+        if is_dns1123_subdomain(name):  # there are problems: events are written by anybody
+            return None
         try:
             meta = metadata_of(await self._downstream.resource(resource, namespace).get(name))
         except NotFoundError:

@@ -6,7 +6,7 @@ A Deployment of a thousand Pods that find no node has one event upstream, which 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
 
@@ -82,10 +82,10 @@ class Summaries:
         if not counted:
             del self._summaries[key]
 
-    def keep(self, uids: Collection[str]) -> None:
-        """Forget all events but some."""
-        for uid in [uid for uid in self._keys if uid not in uids]:
-            self.remove(uid)
+    @property
+    def uids(self) -> set[str]:
+        """The UIDs of the events that are counted."""
+        return set(self._keys)
 
     def written(self, key: SummaryKey) -> float | None:
         """Return when the event of a key was written; None if it was not."""
