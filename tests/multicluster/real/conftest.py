@@ -13,7 +13,7 @@ from tests.multicluster.real.kubernetes import SYNCER_IMAGE, KubernetesCluster
 from tests.multicluster.scenarios.fleet import Fleet
 from tests.support.etcd import own_etcd
 
-_ARGUMENTS = ("--with-cluster-controller", "--auto-publish-apis", "--resources-to-sync", "deployments.apps,services")
+_ARGUMENTS = ("--with-cluster-controller", "--auto-publish-apis")
 
 
 @pytest.fixture(scope="module")

@@ -1,7 +1,7 @@
 """Stand-ins for the kubelets of a cluster, in one process: ``python -m ... KUBECONFIG DIRECTORY NAME``.
 
-They register nodes and renew their Leases, and report that the containers of the Pods on them run. Those of the syncer's image do
-run, as processes: with the mounted Secret and token of the Pod, and ready when their probe says so.
+They register nodes and renew their Leases, and report that the containers of the Pods on them run, and those of Jobs have ended.
+Those of the syncer's image do run, as processes: with the mounted Secret and token of the Pod; their probe says when they are ready.
 """
 
 from __future__ import annotations
@@ -22,19 +22,21 @@ from kcp.client import (
     ALL_NAMESPACES,
     APIResource,
     Client,
+    ClientError,
     ConflictError,
     Informer,
     NotFoundError,
     ObjectKey,
     RetryError,
+    StatusError,
     WorkQueue,
     load_configuration,
 )
-from kcp.multicluster.simulation.api import PODS
+from kcp.multicluster.simulation.api import JOBS, PODS
 from kcp.multicluster.simulation.controllers import write_status
 from kcp.multicluster.simulation.nodes import register
 from kcp.multicluster.simulation.objects import is_deleting, is_finished
-from kcp.multicluster.simulation.pod_statuses import is_ready, running, starting
+from kcp.multicluster.simulation.pod_statuses import is_ready, running, starting, succeeded
 from kcp.multicluster.simulation.settings import Settings
 from tests.multicluster.real.kubernetes import SYNCER_IMAGE
 from tests.support.syncer_pods import SyncerPod
@@ -81,7 +83,8 @@ class Kubelets:
             for number in range(1, self._settings.nodes + 1):
                 node = f"{self._settings.name}-{number}"
                 lease = {"holderIdentity": node, "leaseDurationSeconds": _LEASE_SECONDS, "renewTime": micro_time()}
-                await leases.apply({"metadata": {"name": node}, "spec": lease}, field_manager="kubelet", force=True)
+                with contextlib.suppress(StatusError, ClientError):  # the API server may be away
+                    await leases.apply({"metadata": {"name": node}, "spec": lease}, field_manager="kubelet", force=True)
             await asyncio.sleep(_RENEWAL)
 
     async def _reconcile(self, key: ObjectKey) -> None:
@@ -107,6 +110,9 @@ class Kubelets:
 
     async def _keep(self, key: ObjectKey, pod: dict[str, Any]) -> None:
         """Keep the containers of a Pod running, and report it."""
+        if any(each["kind"] == JOBS.kind for each in pod["metadata"].get("ownerReferences") or ()):
+            await write_status(self._client.resource(PODS, key.namespace), pod, succeeded(pod))
+            return
         is_process = any(each["image"] == SYNCER_IMAGE for each in pod["spec"]["containers"])
         ready = not is_process or await self._runs(key, pod)
         if ready != is_ready(pod) or not pod["status"].get("containerStatuses"):

@@ -52,27 +52,35 @@ class KubernetesCluster:
     def start(self) -> None:
         """Start the API server."""
         self.directory.mkdir()
+        command = ["openssl", "genrsa", "-out", self.directory / "accounts.key", "2048"]
+        subprocess.run(command, check=True, capture_output=True)
+        (self.directory / "tokens.csv").write_text(f'{_TOKEN},admin,1,"system:masters"\n')
+        self.start_api_server()
+
+    def start_api_server(self) -> None:
+        """Start the API server on its keys in etcd, as at first or after `kill_api_server`."""
         key = self.directory / "accounts.key"
-        subprocess.run(["openssl", "genrsa", "-out", key, "2048"], check=True, capture_output=True)
-        tokens = self.directory / "tokens.csv"
-        tokens.write_text(f'{_TOKEN},admin,1,"system:masters"\n')
-        self._run(
-            "kube-apiserver",
-            {
-                "etcd-servers": self._etcd,
-                "etcd-prefix": f"/{self.name}",
-                "cert-dir": self.directory,
-                "bind-address": "127.0.0.1",
-                "secure-port": self.port,
-                "token-auth-file": tokens,
-                "authorization-mode": "Node,RBAC",
-                "service-account-issuer": _ISSUER,
-                "service-account-key-file": key,
-                "service-account-signing-key-file": key,
-                "service-cluster-ip-range": "10.96.0.0/16",
-                "endpoint-reconciler-type": "none",
-            },
-        )
+        flags = {
+            "etcd-servers": self._etcd,
+            "etcd-prefix": f"/{self.name}",
+            "cert-dir": self.directory,
+            "bind-address": "127.0.0.1",
+            "secure-port": self.port,
+            "token-auth-file": self.directory / "tokens.csv",
+            "authorization-mode": "Node,RBAC",
+            "service-account-issuer": _ISSUER,
+            "service-account-key-file": key,
+            "service-account-signing-key-file": key,
+            "service-cluster-ip-range": "10.96.0.0/16",
+            "endpoint-reconciler-type": "none",
+        }
+        self._run("kube-apiserver", flags)
+
+    def kill_api_server(self) -> None:
+        """Kill the API server beneath all that uses it."""
+        process = self._processes.pop("kube-apiserver")
+        process.kill()
+        process.wait()
 
     def ready(self) -> None:
         """Wait until the API server is ready, start the rest, and wait until Pods can run."""
@@ -110,9 +118,10 @@ class KubernetesCluster:
         return Kubectl(CURRENT, self.kubeconfig, home)
 
     def stop(self) -> None:
-        """Stop the processes, the kubelets first: they stop what runs in Pods."""
-        for process in reversed(self._processes.values()):
-            process.send_signal(signal.SIGTERM)
+        """Stop the kubelets, which stop what runs in Pods, and kill the rest."""
+        for name, process in self._processes.items():
+            process.send_signal(signal.SIGTERM if name == "kubelets" else signal.SIGKILL)
+        for process in self._processes.values():
             try:
                 process.wait(PATIENCE)
             finally:
@@ -124,7 +133,7 @@ class KubernetesCluster:
         self._start(program, [found, *(f"--{name}={value}" for name, value in flags.items())])
 
     def _start(self, name: str, command: list[object]) -> None:
-        with (self.directory / f"{name}.log").open("w") as log:
+        with (self.directory / f"{name}.log").open("a") as log:
             words = [str(word) for word in command]
             self._processes[name] = subprocess.Popen(words, stdout=log, stderr=log)
 

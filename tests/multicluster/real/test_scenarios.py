@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable
 from typing import Any
 
+from tests.multicluster.real.kubernetes import KubernetesCluster
 from tests.multicluster.scenarios.fleet import Fleet, deployment
 from tests.support.kubectl import WITH_PATIENCE, Kubectl
 from tests.support.waiting import wait_until
@@ -97,6 +98,67 @@ def test_a_user_learns_why_pods_do_not_start(fleet: Fleet) -> None:
     assert "ScalingReplicaSet" in fleet.kubectl("describe", "deploy", "web")
 
 
+def test_workloads_of_other_kinds_run(fleet: Fleet) -> None:
+    """StatefulSets and Jobs are split and run, and their statuses are summed up."""
+    fleet.register(*BOTH)
+    fleet.serves("statefulsets.apps")
+    fleet.serves("jobs.batch")
+    for body in (stateful_set(3), job(4)):
+        fleet.kubectl("apply", "-f", "-", stdin=json.dumps(body))
+    fleet.kubectl("wait", "job/sum", "--for=condition=Complete", WITH_PATIENCE)
+    fleet.kubectl("wait", "statefulset/db", "--for=jsonpath={.status.readyReplicas}=3", WITH_PATIENCE)
+    assert fleet.get("job", "sum")["status"]["succeeded"] == 4
+    jobs = [copies(fleet.on(name), "jobs")[0] for name in BOTH]
+    assert [each["status"]["succeeded"] for each in jobs] == [2, 2]
+    assert sum(copies(fleet.on(name), "statefulsets")[0]["status"]["readyReplicas"] for name in BOTH) == 3
+    fleet.kubectl("delete", "statefulset/db", "job/sum")
+    for name in BOTH:
+        gone(fleet.on(name), "statefulsets")
+        gone(fleet.on(name), "jobs")
+
+
+def test_a_refusal_of_the_cluster_comes_up_and_an_empty_namespace_goes(fleet: Fleet) -> None:
+    fleet.register("us-east1")
+    fleet.serves("deployments.apps")
+    there = fleet.on("us-east1")
+    fleet.kubectl("apply", "-f", "-", stdin=json.dumps(config_map("1")))
+    becomes(there, "configmaps", has_step("1"), "the namespace is there")
+    (copy,) = copies(there, "configmaps")
+    namespace = copy["metadata"]["namespace"]
+    there("create", "quota", "none", "-n", namespace, "--hard=count/deployments.apps=0")
+    wait_until(lambda: "0/0" in there("get", "quota", "none", "-n", namespace).replace(" ", ""), "the quota counts")
+    fleet.kubectl("apply", "-f", "-", stdin=deployment("web", "us-east1"))
+    wait_until(lambda: "exceeded quota" in fleet.kubectl("describe", "deploy", "web"), "the refusal comes up")
+    key = "workload.kcp.io/sync-error"
+    assert fleet.get("deploy", "web")["metadata"]["annotations"][key].startswith("Forbidden: ")
+    there("delete", "quota", "none", "-n", namespace)
+    fleet.kubectl("scale", "deploy", "web", "--replicas=3")
+    fleet.runs("web", 3)
+    assert key not in fleet.get("deploy", "web")["metadata"]["annotations"]
+    fleet.kubectl("delete", "deploy/web", "configmap/settings")
+    there.vanishes("namespace", namespace)
+
+
+def test_an_api_server_that_was_killed_gets_what_it_has_missed(
+    fleet: Fleet, clusters: dict[str, KubernetesCluster]
+) -> None:
+    fleet.register("us-east1")
+    fleet.serves("deployments.apps")
+    fleet.kubectl("apply", "-f", "-", stdin=json.dumps(config_map("1")))
+    fleet.kubectl("apply", "-f", "-", stdin=deployment("web", "us-east1"))
+    fleet.runs("web", 2)
+    (copy,) = copies(fleet.on("us-east1"), "deployments")
+    clusters["us-east1"].kill_api_server()
+    fleet.kubectl("scale", "deploy", "web", "--replicas=3")
+    fleet.kubectl("delete", "configmap", "settings", "--wait=false")
+    clusters["us-east1"].start_api_server()
+    fleet.runs("web", 3)
+    fleet.kubectl.vanishes("configmap", "settings")
+    gone(fleet.on("us-east1"), "configmaps")
+    (again,) = copies(fleet.on("us-east1"), "deployments")
+    assert again["metadata"]["uid"] == copy["metadata"]["uid"]
+
+
 def _stays_as_it_is(fleet: Fleet, there: Kubectl, applied: Object) -> None:
     """What the cluster makes of the spec does not come up, and nothing is written again and again."""
     source, copy = fleet.get("deploy", "web"), copies(there, "deployments")[0]
@@ -140,6 +202,20 @@ def service() -> Object:
         "metadata": metadata,
         "spec": {"selector": {"app": "web"}, "ports": [{"port": 80, "protocol": "TCP"}]},
     }
+
+
+def stateful_set(replicas: int) -> Object:
+    """A StatefulSet that nobody assigns to a cluster."""
+    found: Object = json.loads(deployment("db", replicas=replicas))
+    return {**found, "kind": "StatefulSet", "spec": {**found["spec"], "serviceName": "db"}}
+
+
+def job(completions: int) -> Object:
+    """A Job that nobody assigns to a cluster."""
+    container = {"name": "sum", "image": "sum"}
+    spec = {"completions": completions, "parallelism": 2, "template": {"spec": {"containers": [container]}}}
+    spec["template"]["spec"]["restartPolicy"] = "Never"
+    return {"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": "sum"}, "spec": spec}
 
 
 def config_map(step: str) -> Object:
