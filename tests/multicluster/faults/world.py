@@ -155,7 +155,7 @@ class World:
 
     async def settles(self) -> None:
         """Wait until both sides agree."""
-        await eventually(lambda: not disagreements(self.recorder.history), "both sides agree", 90)
+        await eventually(lambda: not disagreements(self.recorder.history), "both sides agree")
 
     async def agrees(self) -> None:
         """Wait until both sides agree, and check the whole history."""

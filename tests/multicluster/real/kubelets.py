@@ -1,7 +1,7 @@
 """Stand-ins for the kubelets of a cluster, in one process: ``python -m ... KUBECONFIG DIRECTORY NAME``.
 
 They register nodes and renew their Leases, and report that the containers of the Pods on them run, and those of Jobs have ended.
-Those of the syncer's image do run, as processes: with the mounted Secret and token of the Pod; their probe says when they are ready.
+Those of the syncer's image do run, as processes: with the mounted Secret and token of the Pod, ready when their probe says so.
 """
 
 from __future__ import annotations

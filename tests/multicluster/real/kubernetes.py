@@ -52,7 +52,7 @@ class KubernetesCluster:
     def start(self) -> None:
         """Start the API server."""
         self.directory.mkdir()
-        command = ["openssl", "genrsa", "-out", self.directory / "accounts.key", "2048"]
+        command = ["openssl", "genrsa", "-out", str(self.directory / "accounts.key"), "2048"]
         subprocess.run(command, check=True, capture_output=True)
         (self.directory / "tokens.csv").write_text(f'{_TOKEN},admin,1,"system:masters"\n')
         self.start_api_server()

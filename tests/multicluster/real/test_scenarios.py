@@ -212,9 +212,8 @@ def stateful_set(replicas: int) -> Object:
 
 def job(completions: int) -> Object:
     """A Job that nobody assigns to a cluster."""
-    container = {"name": "sum", "image": "sum"}
-    spec = {"completions": completions, "parallelism": 2, "template": {"spec": {"containers": [container]}}}
-    spec["template"]["spec"]["restartPolicy"] = "Never"
+    pod = {"containers": [{"name": "sum", "image": "sum"}], "restartPolicy": "Never"}
+    spec = {"completions": completions, "parallelism": 2, "template": {"spec": pod}}
     return {"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": "sum"}, "spec": spec}
 
 

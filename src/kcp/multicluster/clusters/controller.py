@@ -95,13 +95,8 @@ class ClusterController:
         try:
             async with self._informers, self._events:
                 await self._informers.synchronized()
-                self._queue.start()
-                self._upgrades.start()
-                try:
+                async with self._upgrades.running(), self._queue.running():
                     yield
-                finally:
-                    await self._queue.stop()
-                    await self._upgrades.stop()
         finally:
             await self._mode.close()
             for session in self._sessions.values():
