@@ -30,7 +30,13 @@ UNITS: Final = (
 """Patterns of the IDs of tests, and the names of the units of those that match; the first that matches counts."""
 
 LONGEST: Final = (
-    *("kubectl: ", "store: ", "tests/stalls/", "tests/multicluster/splitter/test_scenarios"),
+    *(
+        "kubectl: ",
+        "store: ",
+        "tests/store/etcd/test_faults",
+        "tests/stalls/",
+        "tests/multicluster/splitter/test_scenarios",
+    ),
     *("tests/multicluster/faults/", "tests/multicluster/scenarios/", "tests/faults/", "tests/distributed/"),
     *("tests/clusters/test_many", "tests/crash/", "tests/histories/test_servers", "tests/multicluster/simulation/"),
     *("tests/documentation/", "tests/operations/", "tests/clients/", "tests/bench/", "tests/examples/"),

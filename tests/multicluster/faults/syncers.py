@@ -17,7 +17,7 @@ import pytest
 from kcp.client import Client, NotFoundError, load_configuration
 from kcp.multicluster.clusters import Mode, accounts, upstream_of
 from kcp.multicluster.clusters.api import SECRETS
-from kcp.multicluster.clusters.manifests import DEPLOYMENTS, Syncer, kubeconfig_of
+from kcp.multicluster.clusters.manifests import DEPLOYMENTS, kubeconfig_of
 from kcp.multicluster.clusters.ownership import owner_reference
 from kcp.multicluster.placement import CLUSTERS
 from tests.clients import pods
@@ -80,7 +80,7 @@ class LoneSyncer(Syncers):
         token, _ = await accounts.issue_token(self.upstream, NAME, LIFETIME)
         server = upstream_of(load_configuration(self.kcp.kubeconfig))
         server = server._replace(server=f"{server.server}/clusters/{self.upstream.cluster}")
-        (self.folder / "kubeconfig").write_text(kubeconfig_of(Syncer(NAME, uid, "", server, ())))
+        (self.folder / "kubeconfig").write_text(kubeconfig_of(server))
         (self.folder / "token").write_text(token)
 
     async def start(self) -> None:

@@ -44,8 +44,14 @@ from kcp.multicluster.placement import CLUSTERS
 
 INTERVAL: Final = 60.0
 """Seconds between two checks of a cluster."""
-_WORKERS: Final = 32
-"""Clusters that are checked at a time: each may wait for some seconds until it counts as unreachable."""
+_SETTLING: Final = 5.0
+"""Seconds between two checks of a cluster whose syncer was installed just now and is not ready."""
+_WORKERS: Final = 64
+_WORKERS_OF_LOGICAL_CLUSTER: Final = 8
+"""Clusters that are checked at a time, of all logical clusters and of one: each may take long until it counts as unreachable."""
+_LONGEST_CHECK: Final = 120.0
+_LONGEST_REMOVAL: Final = 300.0
+"""Seconds after which a check of a cluster, or a step of its removal, has failed: a cluster may answer slowly without an end."""
 
 logger = logging.getLogger(__name__)
 
@@ -80,7 +86,11 @@ class ClusterController:
         self._sessions: dict[ObjectKey, Session] = {}
         self._informers = Informers(client.logical_cluster("*"))
         self._queue: WorkQueue[ObjectKey] = WorkQueue(
-            "clusters", self._reconcile, workers=_WORKERS, flow=lambda key: key.cluster
+            "clusters",
+            self._reconcile,
+            workers=_WORKERS,
+            workers_of_flow=_WORKERS_OF_LOGICAL_CLUSTER,
+            flow=lambda key: key.cluster,
         )
         self._upgrades: WorkQueue[ObjectKey] = WorkQueue("cluster-definitions", self._upgrade, workers=1)
         self._clusters: Informer = self._informers.informer(CLUSTERS, indexes={PHYSICAL: physical_index})
@@ -173,16 +183,18 @@ class ClusterController:
         """Check a cluster. Returns the seconds until the next check."""
         upstream = self._upstream(record)
         try:
-            registration = await connecting.connect(record, session, upstream)
-            await connecting.import_resources(registration, session, self._resources)
-            await connecting.ensure_syncer(registration, session, self._mode)
+            async with connecting.limited(_LONGEST_CHECK, record.name):
+                registration = await connecting.connect(record, session, upstream)
+                await connecting.import_resources(registration, session, self._resources)
+                await connecting.ensure_syncer(registration, session, self._mode)
         except StepError as error:
             logger.info("%s: %s", record.key, error)
             now = asyncio.get_running_loop().time()
             delay = session.failed(Failure(error.reason, str(error), 0.0), now)
             return min(delay, self._interval)
         session.succeeded()
-        return self._interval
+        settling = session.syncer.installing and session.syncer.problem
+        return min(_SETTLING, self._interval) if settling else self._interval
 
     async def _write_status(self, session: Session, record: ClusterRecord) -> None:
         loop = asyncio.get_running_loop()
@@ -231,7 +243,8 @@ class ClusterController:
             return
         session.state = record.wanted_removal
         try:
-            progress = await self._removal.remove(session, record, upstream)
+            async with connecting.limited(_LONGEST_REMOVAL, record.name):
+                progress = await self._removal.remove(session, record, upstream)
         except StepError as error:
             delay = session.failed(Failure(error.reason, str(error), 0.0), loop.time())
             message = f"{error}; to forget the cluster and what runs there: kcp cluster remove {record.name} --force"

@@ -91,14 +91,13 @@ def secret_of(syncer: Syncer, token: Token) -> Object:
     """Return the Secret with the kubeconfig and the token, in a file of its own, which the syncer reads again."""
     metadata = _metadata(syncer)
     metadata["annotations"] = {TOKEN_EXPIRES_ANNOTATION: token.expires, ACCOUNT_UID_ANNOTATION: token.account_uid}
-    data = {KUBECONFIG_KEY: kubeconfig_of(syncer), TOKEN_KEY: token.text}
+    data = {KUBECONFIG_KEY: kubeconfig_of(syncer.upstream), TOKEN_KEY: token.text}
     encoded = {key: base64.b64encode(value.encode()).decode() for key, value in data.items()}
     return {"metadata": metadata, "type": "Opaque", "data": encoded}
 
 
-def kubeconfig_of(syncer: Syncer) -> str:
-    """Return the kubeconfig of the logical cluster, whose token is in a file beside it."""
-    upstream = syncer.upstream
+def kubeconfig_of(upstream: Upstream, token: str = "") -> str:
+    """Return the kubeconfig of the logical cluster with a token; by default it is in the file ``token`` beside it."""
     cluster = {
         "server": upstream.server,
         "certificate-authority-data": base64.b64encode(upstream.certificate_authority).decode(),
@@ -108,7 +107,7 @@ def kubeconfig_of(syncer: Syncer) -> str:
         "apiVersion": "v1",
         "kind": "Config",
         "clusters": [{"name": "kcp", "cluster": {name: value for name, value in cluster.items() if value}}],
-        "users": [{"name": "syncer", "user": {"tokenFile": TOKEN_KEY}}],
+        "users": [{"name": "syncer", "user": {"token": token} if token else {"tokenFile": TOKEN_KEY}}],
         "contexts": [{"name": "kcp", "context": {"cluster": "kcp", "user": "syncer"}}],
         "current-context": "kcp",
     }
@@ -166,7 +165,7 @@ def _binding(syncer: Syncer) -> Object:
 
 def _deployment(syncer: Syncer) -> Object:
     selector = {INSTALLED_LABEL: syncer.cluster_uid}
-    digest = hashlib.sha256(kubeconfig_of(syncer).encode()).hexdigest()
+    digest = hashlib.sha256(kubeconfig_of(syncer.upstream).encode()).hexdigest()
     metadata = _metadata(syncer)
     template = {
         "metadata": {"labels": metadata["labels"], "annotations": {DIGEST_ANNOTATION: digest}},

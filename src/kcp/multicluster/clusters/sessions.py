@@ -22,7 +22,8 @@ class Session:
     """The state that the controller keeps of a Cluster; a new controller finds all of it again.
 
     ``state`` is what the Cluster said at the last check; ``due`` is when the cluster is checked next, by the event loop's clock;
-    ``offer`` is what was imported last, which is not done again before ``import_due`` unless it has changed.
+    ``offer`` is what was imported last, which is not done again before ``import_due`` unless it has changed; ``home`` is the UID
+    of the logical cluster.
     """
 
     key: ObjectKey
@@ -37,6 +38,7 @@ class Session:
     failing_since: float = 0.0
     failure: Failure | None = None
     facts: Facts | None = None
+    home: str = ""
     imported: Condition | None = None
     offer: Offer | None = None
     import_due: float = 0.0

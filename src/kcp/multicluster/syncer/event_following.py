@@ -6,21 +6,25 @@ Only events that wait to be written are kept, and of warnings the counts.
 from __future__ import annotations
 
 import asyncio
+import logging
 from typing import Final
 
-from kcp.client import ALL_NAMESPACES, Client, RetryError, WatchEvent, WorkQueue
+from kcp.client import ALL_NAMESPACES, Client, RetryError, StatusError, WatchEvent, WorkQueue
+from kcp.client.errors import described
 from kcp.client.objects import DELETED, Object
 from kcp.client.reflectors import Reflector
 from kcp.multicluster.placement import CLUSTER_LABEL
 from kcp.multicluster.syncer.event_subjects import Found, Subjects
 from kcp.multicluster.syncer.event_summaries import Summaries, SummaryKey
-from kcp.multicluster.syncer.events import EVENTS, EventWriter
+from kcp.multicluster.syncer.events import EVENTS, EventWriter, Subject
 from kcp.multicluster.syncer.ownership import metadata_of
 from kcp.multicluster.syncer.reconciling import Shared
 from kcp.multicluster.syncer.sources import view_of
 
 _WAITING: Final = 5000
 """Events that wait to be written; further ones are dropped until there is room."""
+_REFUSED: Final = (400, 403, 413, 422)
+"""The codes of responses that refuse an event: another attempt does not help."""
 _ATTEMPTS: Final = 6
 """Attempts to find the copy that an event is about, which may be newer than the cache of copies."""
 _WARNING: Final = "Warning"
@@ -28,6 +32,8 @@ _GATHERING: Final = 0.5
 """Seconds until a new summary is written: the Pods of a workload fail together."""
 _PAUSE: Final = 10.0
 """Seconds between two writes of a summary."""
+
+logger = logging.getLogger(__name__)
 
 
 class EventFollower:
@@ -100,7 +106,7 @@ class EventFollower:
         event, attempts = self._waiting[uid]
         found = await self._find(uid, event, attempts)
         if found is not None and found.is_copy:
-            await self._writer.write(event, found.subject)
+            await self._write_about(found.subject, event)
         elif found is not None:
             self._sum_up(event, found)
         if self._waiting.get(uid, (None, 0))[0] is event:
@@ -108,14 +114,24 @@ class EventFollower:
 
     async def _find(self, uid: str, event: Object, attempts: int) -> Found | None:
         """Return what an event is about. Raises RetryError for a copy that is not known yet, a number of times."""
-        about, namespace = event.get("involvedObject") or {}, str(metadata_of(event).get("namespace"))
+        about, namespace = event.get("involvedObject"), str(metadata_of(event).get("namespace"))
         try:
-            return await self._subjects.find(about, namespace, owned=event.get("type") == _WARNING)
+            return await self._subjects.find(
+                about if isinstance(about, dict) else {}, namespace, owned=event.get("type") == _WARNING
+            )
         except RetryError:
             if attempts >= _ATTEMPTS:
                 return None
             self._waiting[uid] = event, attempts + 1
             raise
+
+    async def _write_about(self, subject: Subject, event: Object) -> None:
+        try:
+            await self._writer.write(event, subject)
+        except StatusError as error:
+            if error.code not in _REFUSED:
+                raise
+            logger.info("an event about %s %s/%s is dropped: %s", *subject[1:4], described(error))
 
     def _sum_up(self, event: Object, found: Found) -> None:
         key = self._summaries.add(event, found.subject)
@@ -128,5 +144,5 @@ class EventFollower:
         event = self._summaries.event(key)
         if event is None or not self._subjects.has(key.subject):
             return
-        await self._writer.write(event, key.subject)
+        await self._write_about(key.subject, event)
         self._summaries.set_written(key, asyncio.get_running_loop().time())

@@ -9,7 +9,7 @@ from typing import Any, Final, NamedTuple
 
 from kcp.api.names import is_dns1123_subdomain
 from kcp.client import APIResource, Client, ForbiddenError, NotFoundError, RetryError
-from kcp.multicluster.placement import locator_of
+from kcp.multicluster.placement import Locator, held_label, locator_of
 from kcp.multicluster.syncer.events import Subject
 from kcp.multicluster.syncer.kinds import kinds
 from kcp.multicluster.syncer.ownership import metadata_of
@@ -50,7 +50,7 @@ class Subjects:
         is_copy = True
         for _ in range(_STEPS):
             synced = self._synced(about)
-            subject = None if synced is None else _source_of(synced, about, namespace)
+            subject = None if synced is None else _source_of(synced, about, namespace, self._shared.identity.cluster)
             if subject is not None:
                 return Found(subject, is_copy)
             resource = kinds().owned.get((str(about.get("apiVersion")), str(about.get("kind")))) if owned else None
@@ -103,11 +103,22 @@ class Subjects:
         return next((each for each in meta.get("ownerReferences") or () if each.get("controller")), None)
 
 
-def _source_of(synced: SyncedType, about: Reference, namespace: str) -> Subject | None:
+def _source_of(synced: SyncedType, about: Reference, namespace: str, cluster: str) -> Subject | None:
     cached = synced.cache.get(namespace, str(about.get("name")))
     if cached is None or cached.uid != about.get("uid") or synced.key_of_copy(cached) is None:
         return None
     locator = locator_of(cached.decode())
     assert locator is not None
+    if not _is_source(synced, locator, cluster):
+        return None
     source = synced.pair.upstream
     return Subject(source.api_version, source.kind, locator.namespace, locator.name, locator.uid)
+
+
+def _is_source(synced: SyncedType, locator: Locator, cluster: str) -> bool:
+    """Return whether an object upstream has a copy here: what a cluster says in locators alone is not believed."""
+    assigned = synced.assigned.get(locator.namespace, locator.name)
+    if assigned is not None:
+        return assigned.uid == locator.uid
+    found = None if synced.dependencies is None else synced.dependencies.get(locator.namespace, locator.name)
+    return found is not None and found.uid == locator.uid and held_label(cluster) in found.labels

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 from kcp.client import (
     ALL_NAMESPACES,
@@ -17,7 +17,14 @@ from kcp.client import (
 )
 from kcp.client.objects import Object
 from kcp.logical_clusters import ANNOTATION, LogicalClusterName
-from kcp.multicluster.placement import CLUSTER_LABEL, cluster_of, held_label
+from kcp.multicluster.placement import CLUSTER_LABEL, HELD_PREFIX, SYNC_ERROR_ANNOTATION, cluster_of, held_label
+from kcp.multicluster.syncer.transforms import FIELD_PREFIX
+
+_PLACING: Final = frozenset(
+    ("name", "namespace", "uid", "resourceVersion", "deletionTimestamp", "finalizers", "labels", "annotations")
+)
+_LABELS: Final = (CLUSTER_LABEL, HELD_PREFIX)
+_ANNOTATIONS: Final = (ANNOTATION, SYNC_ERROR_ANNOTATION, FIELD_PREFIX)
 
 Handler = Callable[[CachedObject | None, CachedObject | None], None]
 """Called with an object before and after a change."""
@@ -59,6 +66,17 @@ class ObjectSource(Protocol):
 def without_managed_fields(api_object: Object) -> Object:
     """Return an object without its managed fields, which no decision needs."""
     api_object["metadata"].pop("managedFields", None)
+    return api_object
+
+
+def placement_metadata(api_object: Object) -> Object:
+    """Return the metadata that decides what follows whom: other labels and annotations may be large, and are of many tenants."""
+    meta = api_object["metadata"]
+    for field in [each for each in meta if each not in _PLACING]:
+        del meta[field]
+    for field, are_kept in (("labels", _LABELS), ("annotations", _ANNOTATIONS)):
+        if field in meta:
+            meta[field] = {key: value for key, value in meta[field].items() if key.startswith(are_kept)}
     return api_object
 
 
@@ -187,7 +205,7 @@ class _SharedWatch:
             verbs,
             client.cluster_of_objects,
             indexes={_INDEX: self._index},
-            transform=without_managed_fields,
+            transform=placement_metadata if metadata_only else without_managed_fields,
             options=options,
         )
         self.informer.add_handler(self._dispatch)

@@ -14,7 +14,7 @@ from kcp.client.objects import Object
 from kcp.multicluster.negotiation.api import IMPORTS
 from kcp.multicluster.placement import CLUSTER_LABEL, MARK_LABEL
 from kcp.multicluster.syncer.choosing import Choice, Pair, choose, offered_versions
-from kcp.multicluster.syncer.statuses import Problem
+from kcp.multicluster.syncer.statuses import Problem, problem_of
 from kcp.multicluster.syncer.synced_types import SyncedType
 
 _FIRST_RETRY: Final = 1.0
@@ -140,9 +140,9 @@ class TypeSet:
                     limit=1, label_selector=selector, metadata_only=True
                 )
             except StatusError as error:
-                return Problem(error.reason or "Refused", f"{where} does not list it: {error}")
+                return problem_of(error, prefix=f"{where} does not list it: ")
             except ClientError as error:
-                return Problem("Unreachable", str(error))
+                return problem_of(error, "Unreachable")
         return None
 
     async def _wait(self, synced: SyncedType) -> None:

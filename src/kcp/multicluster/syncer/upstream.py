@@ -59,22 +59,20 @@ async def read_object(client: Client, resource: APIResource, namespace: str, nam
         raise
 
 
-async def read_source(client: Client, resource: APIResource, namespace: str, name: str, cluster: str) -> Object | None:
-    """Read an object upstream; None if it does not exist, or has nothing to do with a cluster. Raises as `read_object`.
+async def read_source(client: Client, resource: APIResource, cluster: str, namespace: str, name: str) -> Object | None:
+    """Read the source of a copy; None if it does not exist, or is nothing to a cluster's syncer. Raises as `read_object`.
 
-    The account of a syncer is refused what is neither assigned to its cluster nor held nor named there, as it is when an object
-    does not exist. So a refusal counts only if the server also lists, to the same account, that there is no such object.
+    A syncer with its own account is not told whether an object exists that it may not read (403). That such an object is neither
+    assigned to the cluster nor held is what lists say that it may always make.
     """
     try:
         return await read_object(client, resource, namespace, name)
     except ForbiddenError:
         verbs = client.resource(resource, namespace)
         for selector in ({CLUSTER_LABEL: cluster}, held_label(cluster)):
-            listed = await verbs.list(
-                limit=1, label_selector=selector, field_selector={"metadata.name": name}, metadata_only=True
-            )
+            listed = await verbs.list(label_selector=selector, field_selector={"metadata.name": name}, limit=1)
             if listed.items:
-                raise  # it was assigned just now
+                raise
         return None
 
 

@@ -31,7 +31,7 @@ from kcp.api.selectors import (
 from kcp.auth.authorization.attributes import AuthorizationAttributes
 from kcp.auth.authorization.authorizer import ALLOWED, Decision, Rules
 from kcp.auth.authorization.syncers.assignments import Assignments, assigned_to, held_by
-from kcp.auth.authorization.syncers.restrictions import AssignedObjectWrites, EventWrites
+from kcp.auth.authorization.syncers.restrictions import AssignedObjectWrites, ClusterStatusWrites, EventWrites
 from kcp.auth.users import User
 from kcp.logical_clusters import WILDCARD, LogicalClusterName
 
@@ -128,8 +128,9 @@ def _of_no_object(clusters: Clusters, asked: AuthorizationAttributes) -> Decisio
     resource = GroupResource(asked.group, asked.resource)
     if resource == _CLUSTERS and asked.name in clusters:
         reads = asked.verb in _READ and not asked.subresource
-        writes = asked.verb in {"get", *_UPDATED} and asked.subresource == "status"
-        return ALLOWED if reads or writes else None
+        if asked.verb in _UPDATED and asked.subresource == "status":
+            return Decision(True, restriction=ClusterStatusWrites())
+        return ALLOWED if reads or (asked.verb == "get" and asked.subresource == "status") else None
     if resource == _IMPORTS and asked.verb in _SELECTED and _location_of(asked) in clusters:
         return ALLOWED
     identity = asked.verb == "get" and not asked.subresource and asked.name == IDENTITY_NAMESPACE

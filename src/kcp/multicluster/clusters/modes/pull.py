@@ -129,7 +129,7 @@ def is_valid(secret: Object, syncer: Syncer, account_uid: str, now: datetime) ->
     except ValueError:
         return False
     return (
-        text(data, KUBECONFIG_KEY) == base64.b64encode(kubeconfig_of(syncer).encode()).decode()
+        text(data, KUBECONFIG_KEY) == base64.b64encode(kubeconfig_of(syncer.upstream).encode()).decode()
         and bool(text(data, TOKEN_KEY))
         and text(annotations, ACCOUNT_UID_ANNOTATION) == account_uid
         and left > TOKEN_SECONDS / 2
