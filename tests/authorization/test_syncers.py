@@ -26,13 +26,14 @@ from kcp.client.objects import MERGE_PATCH
 from kcp.client.transport.requests import JSON
 from kcp.multicluster import placement
 from kcp.multicluster.clusters import accounts
-from kcp.multicluster.clusters.api import DEFINITIONS
+from kcp.multicluster.clusters.api import DEFINITIONS, syncer_name
 from kcp.multicluster.clusters.ownership import owner_reference
 from kcp.multicluster.crd_puller import CUSTOM_RESOURCE_DEFINITIONS
 from kcp.multicluster.placement import CLUSTER_LABEL, CLUSTERS, finalizer, held_label
 from kcp.multicluster.syncer import upstream
 from kcp.testing import LogicalCluster
 from tests.support.objects import definition
+from tests.support.waiting import eventually
 
 Object = dict[str, Any]
 SECRETS = APIResource("", "v1", "secrets", "Secret")
@@ -407,6 +408,11 @@ async def test_a_syncer_writes_events_about_assigned_objects(kcp_cluster: Logica
         for other in ({**about, "name": "theirs"}, {**about, "kind": "Gizmo"}, {"namespace": "default"}):
             wrong = {**event, "metadata": {"name": "other.1"}, "involvedObject": other}
             assert "the Event is about an object that is not assigned" in await refused(events.create(wrong))
+        applied = {**event, "metadata": {"name": "mine.2"}}
+        for _ in range(2):
+            await events.apply(applied, field_manager="kcp-syncer", force=True)
+        wrong = {**applied, "metadata": {"name": "other.2"}, "involvedObject": {**about, "name": "theirs"}}
+        await refused(events.apply(wrong, field_manager="kcp-syncer", force=True))
         await refused(events.list())
         await refused(events.delete("mine.1"))
 
@@ -423,3 +429,24 @@ async def test_a_role_that_names_no_cluster_makes_no_syncer(kcp_cluster: Logical
         assert len((await syncer.resource(CLUSTERS).list()).items) == 2
         await refused(syncer.resource(GADGETS, "").list(label_selector={CLUSTER_LABEL: OTHERS}))
         await refused(syncer.resource(GADGETS).get("theirs"))
+
+
+async def test_a_syncer_gets_another_token_of_itself_only(kcp_cluster: LogicalCluster) -> None:
+    async with syncer_of(kcp_cluster) as (admin, syncer):
+        own = syncer_name(MINE)
+        assert (await accounts.issue_token(syncer, MINE, 3600))[0]
+        others = [(syncer_name(OTHERS), accounts.NAMESPACE), (own, "default"), ("default", accounts.NAMESPACE)]
+        await admin.resource(accounts.SERVICE_ACCOUNTS).create({"metadata": {"name": own}})
+        for name, namespace in others:
+            verbs = syncer.resource(accounts.SERVICE_ACCOUNTS, namespace)
+            await refused(verbs.create({"spec": {}}, name=name, subresource="token"))
+        await admin.resource(accounts.CLUSTER_ROLE_BINDINGS).delete(own)
+
+        async def forbidden() -> bool:
+            try:
+                await accounts.issue_token(syncer, MINE, 3600)
+            except ForbiddenError:
+                return True
+            return False
+
+        await eventually(forbidden, "an account without the role gets no token")

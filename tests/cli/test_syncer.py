@@ -36,6 +36,10 @@ from tests.support.waiting import PATIENCE, eventually
             ("--cluster", "east", "--from-kubeconfig", "f", "--listen", "8080"),
             '--listen "8080" is not HOST:PORT, such as 127.0.0.1:8080',
         ),
+        (
+            ("--cluster", "east", "--from-kubeconfig", "f", "--token-secret", "token"),
+            '--token-secret "token" is not NAMESPACE/NAME',
+        ),
     ],
 )
 def test_a_syncer_that_cannot_run_is_refused(arguments: tuple[str, ...], message: str) -> None:

@@ -33,6 +33,14 @@ _monitoring = flags.group("Monitoring")
     show_default=False,
     help="UID of the Cluster: the syncer of a Cluster that was created again refuses to start. [default: the present one]",
 )
+@_cluster(
+    "--token-secret",
+    default="",
+    metavar="NAMESPACE/NAME",
+    show_default=False,
+    help='Secret in the cluster from which the token file of --from-kubeconfig is mounted: its key "token" is renewed when '
+    "two thirds of the token's lifetime are over.",
+)
 @_syncing(
     "--resources",
     default=(),
@@ -88,7 +96,7 @@ def syncer(cluster: str, cluster_uid: str, verbosity: int, log_format: str, **ch
 
     if choices["from_kubeconfig"] is None:
         raise click.UsageError("--from-kubeconfig is missing: the file of the kcp server")
-    address = _address(choices["listen"])
+    address, secret = _address(choices["listen"]), _secret(choices["token_secret"])
     for name in ("heartbeat_interval", "discovery_interval"):
         if choices[name] <= 0:
             raise click.UsageError(f"--{name.replace('_', '-')} must be longer than 0 s")
@@ -109,7 +117,8 @@ def syncer(cluster: str, cluster_uid: str, verbosity: int, log_format: str, **ch
     )
     import uvloop
 
-    uvloop.run(_serve_and_run(SyncerProcess(upstream, downstream, cluster, cluster_uid, settings), address))
+    process = SyncerProcess(upstream, downstream, cluster, cluster_uid, settings, secret)
+    uvloop.run(_serve_and_run(process, address))
 
 
 def _address(text: str) -> tuple[str, int] | None:
@@ -120,6 +129,16 @@ def _address(text: str) -> tuple[str, int] | None:
     if not host or not (port.isascii() and port.isdigit()) or int(port) > 65535:
         raise click.UsageError(f'--listen "{text}" is not HOST:PORT, such as 127.0.0.1:8080')
     return host.removeprefix("[").removesuffix("]"), int(port)
+
+
+def _secret(text: str) -> tuple[str, str] | None:
+    """Return namespace and name of a Secret; None for an empty text."""
+    if not text:
+        return None
+    namespace, _, name = text.partition("/")
+    if not namespace or not name or "/" in name:
+        raise click.UsageError(f'--token-secret "{text}" is not NAMESPACE/NAME')
+    return namespace, name
 
 
 async def _serve_and_run(process: SyncerProcess, address: tuple[str, int] | None) -> None:

@@ -50,7 +50,9 @@ def readiness(
         if not (alive and tolerated):
             return Condition(ConditionType.READY, False, failure.reason, failure.message)
         return Condition(ConditionType.READY, True, Reason.SYNCER_READY, f"{READY_MESSAGE}, but: {failure.message}")
-    if heartbeat.status is not True and syncer.installing:
+    if syncer.installing:
+        if heartbeat.status is True:  # it runs, whatever was found some seconds ago
+            return Condition(ConditionType.READY, True, Reason.SYNCER_READY, READY_MESSAGE)
         return Condition(ConditionType.READY, None, Reason.SYNCER_INSTALLING, syncer.problem or _INSTALLING)
     if syncer.problem and not (heartbeat.status is True and was_ready):
         return Condition(ConditionType.READY, False, syncer.reason, syncer.problem)

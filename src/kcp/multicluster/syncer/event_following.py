@@ -1,21 +1,25 @@
-"""Following the events of a cluster: those about copies are written upstream. Only events that wait to be written are kept."""
+"""Following the events of a cluster. Events about copies are written upstream, and warnings about what was made for copies.
+
+Only events that wait to be written are kept, and of warnings the counts.
+"""
 
 from __future__ import annotations
 
+import asyncio
 import logging
-from collections.abc import Mapping
-from typing import Any, Final
+from typing import Final
 
 from kcp.client import ALL_NAMESPACES, Client, RetryError, StatusError, WatchEvent, WorkQueue
 from kcp.client.errors import described
 from kcp.client.objects import DELETED, Object
 from kcp.client.reflectors import Reflector
-from kcp.multicluster.placement import CLUSTER_LABEL, Locator, held_label, locator_of
+from kcp.multicluster.placement import CLUSTER_LABEL
+from kcp.multicluster.syncer.event_subjects import Found, Subjects
+from kcp.multicluster.syncer.event_summaries import Summaries, SummaryKey
 from kcp.multicluster.syncer.events import EVENTS, EventWriter, Subject
 from kcp.multicluster.syncer.ownership import metadata_of
 from kcp.multicluster.syncer.reconciling import Shared
 from kcp.multicluster.syncer.sources import view_of
-from kcp.multicluster.syncer.synced_types import SyncedType
 
 _WAITING: Final = 5000
 """Events that wait to be written; further ones are dropped until there is room."""
@@ -23,6 +27,11 @@ _REFUSED: Final = (400, 403, 413, 422)
 """The codes of responses that refuse an event: another attempt does not help."""
 _ATTEMPTS: Final = 6
 """Attempts to find the copy that an event is about, which may be newer than the cache of copies."""
+_WARNING: Final = "Warning"
+_GATHERING: Final = 0.5
+"""Seconds until a new summary is written: the Pods of a workload fail together."""
+_PAUSE: Final = 10.0
+"""Seconds between two writes of a summary."""
 
 logger = logging.getLogger(__name__)
 
@@ -35,6 +44,7 @@ class EventFollower:
         self._waiting: dict[str, tuple[Object, int]] = {}
         """Events and the number of attempts, by UID."""
         self._queue: WorkQueue[str] = WorkQueue("syncer-events", self._write, workers=2)
+        self._summarized: WorkQueue[SummaryKey] = WorkQueue("syncer-event-summaries", self._write_summary, workers=1)
         self._reflector = Reflector(downstream.resource(EVENTS, ALL_NAMESPACES), self)
         self._written = view_of(
             upstream,
@@ -44,30 +54,43 @@ class EventFollower:
             metadata_only=True,
         )
         self._writer = EventWriter(upstream, shared.identity.cluster, self._written.get)
+        self._subjects = Subjects(shared, downstream)
+        self._summaries = Summaries()
+        self._unlisted: set[str] = set()
+        """The UIDs of the events that are summed up, and that a list has not had so far."""
 
     async def run(self) -> None:
         """Follow events until cancelled."""
         try:
             await self._written.synchronized()
             self._queue.start()
+            self._summarized.start()
             await self._reflector.run()
         finally:
             await self._queue.stop()
+            await self._summarized.stop()
             await self._written.stop()
 
     def begin(self) -> None:
         """Begin a list: events upstream say what was written of it."""
+        self._unlisted = self._summaries.uids
 
     def end(self) -> None:
-        """End a list."""
+        """End a list: events that it does not have are gone."""
+        for uid in self._unlisted:
+            self._summaries.remove(uid)
+        self._unlisted = set()
 
     def put(self, object_: Object) -> None:
         """Follow an event of the list."""
+        self._unlisted.discard(str(metadata_of(object_).get("uid")))
         self._follow(object_)
 
     def apply(self, event: WatchEvent) -> None:
         """Follow an event that is new, or was counted again. One that expired stays upstream until it expires there."""
-        if event.type != DELETED:
+        if event.type == DELETED:
+            self._summaries.remove(str(metadata_of(event.object).get("uid")))
+        else:
             self._follow(event.object)
 
     def _follow(self, event: Object) -> None:
@@ -81,14 +104,26 @@ class EventFollower:
 
     async def _write(self, uid: str) -> None:
         event, attempts = self._waiting[uid]
-        subject = self._subject(event)
-        if subject is None and attempts < _ATTEMPTS and self._is_of_synced_kind(event):
-            self._waiting[uid] = event, attempts + 1
-            raise RetryError("the copy is not known yet")
-        if subject is not None:
-            await self._write_about(subject, event)
+        found = await self._find(uid, event, attempts)
+        if found is not None and found.is_copy:
+            await self._write_about(found.subject, event)
+        elif found is not None:
+            self._sum_up(event, found)
         if self._waiting.get(uid, (None, 0))[0] is event:
             del self._waiting[uid]
+
+    async def _find(self, uid: str, event: Object, attempts: int) -> Found | None:
+        """Return what an event is about. Raises RetryError for a copy that is not known yet, a number of times."""
+        about, namespace = event.get("involvedObject"), str(metadata_of(event).get("namespace"))
+        try:
+            return await self._subjects.find(
+                about if isinstance(about, dict) else {}, namespace, owned=event.get("type") == _WARNING
+            )
+        except RetryError:
+            if attempts >= _ATTEMPTS:
+                return None
+            self._waiting[uid] = event, attempts + 1
+            raise
 
     async def _write_about(self, subject: Subject, event: Object) -> None:
         try:
@@ -98,39 +133,16 @@ class EventFollower:
                 raise
             logger.info("an event about %s %s/%s is dropped: %s", *subject[1:4], described(error))
 
-    def _is_of_synced_kind(self, event: Mapping[str, Any]) -> bool:
-        about = _about(event)
-        return any(synced.pair.downstream.kind == about.get("kind") for synced in self._shared.types.values())
+    def _sum_up(self, event: Object, found: Found) -> None:
+        key = self._summaries.add(event, found.subject)
+        if key is not None:
+            written = self._summaries.written(key)
+            pause = 0.0 if written is None else written + _PAUSE - asyncio.get_running_loop().time()
+            self._summarized.add_later(key, max(_GATHERING, pause))
 
-    def _subject(self, event: Mapping[str, Any]) -> Subject | None:
-        """Return the source of the copy that an event is about."""
-        about = _about(event)
-        for synced in self._shared.types.values():
-            resource = synced.pair.downstream
-            if (resource.api_version, resource.kind) != (about.get("apiVersion"), about.get("kind")):
-                continue
-            cached = synced.cache.get(str(about.get("namespace")), str(about.get("name")))
-            if cached is None or cached.uid != about.get("uid") or synced.key_of_copy(cached) is None:
-                return None
-            locator = locator_of(cached.decode())
-            assert locator is not None
-            if not self._is_source(synced, locator):
-                return None
-            source = synced.pair.upstream
-            return Subject(source.api_version, source.kind, locator.namespace, locator.name, locator.uid)
-        return None
-
-    def _is_source(self, synced: SyncedType, locator: Locator) -> bool:
-        """Return whether an object upstream has a copy here: what a cluster says in locators alone is not believed."""
-        assigned = synced.assigned.get(locator.namespace, locator.name)
-        if assigned is not None:
-            return assigned.uid == locator.uid
-        found = None if synced.dependencies is None else synced.dependencies.get(locator.namespace, locator.name)
-        return (
-            found is not None and found.uid == locator.uid and held_label(self._shared.identity.cluster) in found.labels
-        )
-
-
-def _about(event: Mapping[str, Any]) -> Mapping[str, Any]:
-    found = event.get("involvedObject")
-    return found if isinstance(found, dict) else {}
+    async def _write_summary(self, key: SummaryKey) -> None:
+        event = self._summaries.event(key)
+        if event is None or not self._subjects.has(key.subject):
+            return
+        await self._write_about(key.subject, event)
+        self._summaries.set_written(key, asyncio.get_running_loop().time())
