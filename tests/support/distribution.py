@@ -23,7 +23,10 @@ UNITS: Final = (
     (r"tests/fuzz/.*", "fuzz"),
     (r"tests/(clients|crash|distributed|examples|faults|operations)/.*", _TEST),
     (r"tests/cli/test_(starting|store_check|compaction_flag|commands|crd_puller|api_negotiation).*", _TEST),
-    (r"tests/(clusters/test_many|documentation/test_operations|histories/test_servers).*", _TEST),
+    (
+        r"tests/(clusters/test_many|documentation/test_operations|encryption/test_rotating|histories/test_servers).*",
+        _TEST,
+    ),
     (r"tests/multicluster/(faults/test_faults|syncer/test_recorded_histories).*", _TEST),
     (r"[^:]+", _TEST),
 )
