@@ -19,8 +19,9 @@ from kcp.client.kubeconfig.parsing import parse
 from kcp.client.kubeconfig.resolving import resolve
 from kcp.multicluster.clusters.messages import Secrets
 
-_LIMITS: Final[dict[str, Any]] = {"retries": 0, "connect_timeout": 5.0, "request_timeout": 30.0}
-"""A controller retries by itself: a request that fails is not repeated before its failure is known."""
+_LIMITS: Final[dict[str, Any]] = {"retries": 0, "connect_timeout": 5.0, "request_timeout": 30.0, "qps": 0.0}
+"""A controller retries by itself: a request that fails is not repeated before its failure is known. The workers of its
+queues bound its requests."""
 _ENTRY: Final = "cluster"
 """The name of the only entry of each kind in a flattened kubeconfig."""
 
@@ -49,8 +50,8 @@ def secrets_of(text: str, source: str) -> Secrets:
 
 
 def syncing(configuration: ClientConfiguration) -> ClientConfiguration:
-    """Return the configuration for a syncer, whose work queues bound its requests and whose informers retry."""
-    return dataclasses.replace(configuration, qps=0.0, request_timeout=60.0, connect_timeout=10.0)
+    """Return the configuration for syncers, whose informers retry."""
+    return dataclasses.replace(configuration, request_timeout=60.0, connect_timeout=10.0)
 
 
 def flattened(path: Path | None, context: str = "") -> str:

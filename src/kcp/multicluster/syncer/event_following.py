@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final
 
-from kcp.client import ALL_NAMESPACES, Client, RetryError, WatchEvent, WorkQueue
-from kcp.client.objects import DELETED, Object
-from kcp.client.reflectors import Reflector
-from kcp.multicluster.placement import CLUSTER_LABEL, locator_of
-from kcp.multicluster.syncer.events import EVENTS, EventWriter, Subject
+from kcp.client import RetryError, WorkQueue
+from kcp.client.objects import Object
+from kcp.client.versions import is_older
+from kcp.multicluster.placement import locator_of
+from kcp.multicluster.syncer.events import EventWriter, Subject
 from kcp.multicluster.syncer.ownership import metadata_of
 from kcp.multicluster.syncer.reconciling import Shared
-from kcp.multicluster.syncer.sources import view_of
+from kcp.multicluster.syncer.sources import CopySource, ObjectSource, View
+from kcp.multicluster.syncer.synced_types import SyncedType
 
 _WAITING: Final = 5000
 """Events that wait to be written; further ones are dropped until there is room."""
@@ -21,71 +22,67 @@ _ATTEMPTS: Final = 6
 
 
 class EventFollower:
-    """Writes the events of copies upstream, from `start` to `stop`."""
+    """Writes the events of copies upstream, while `run` runs."""
 
-    def __init__(self, shared: Shared, upstream: Client, downstream: Client) -> None:
+    def __init__(
+        self,
+        shared: Shared,
+        spaces: View,
+        source: ObjectSource,
+        copies: CopySource,
+        first_choice: Callable[[], Awaitable[None]],
+    ) -> None:
+        """``spaces`` are the namespaces of the copies; ``first_choice`` waits until it is known what is synced."""
         self._shared = shared
+        self._spaces = spaces
+        self._copies = copies
+        self._first_choice = first_choice
         self._waiting: dict[str, tuple[Object, int]] = {}
         """Events and the number of attempts, by UID."""
         self._queue: WorkQueue[str] = WorkQueue("syncer-events", self._write, workers=2)
-        self._reflector = Reflector(downstream.resource(EVENTS, ALL_NAMESPACES), self)
-        self._written = view_of(
-            upstream,
-            EVENTS,
-            lambda *_: None,
-            label_selector={CLUSTER_LABEL: shared.identity.cluster},
-            metadata_only=True,
-        )
-        self._writer = EventWriter(upstream, shared.identity.cluster, self._written.get)
+        self._written = source.events()
+        self._writer = EventWriter(shared.client, shared.identity.cluster, self._written.get)
 
     async def run(self) -> None:
         """Follow events until cancelled."""
         try:
             await self._written.synchronized()
+            await self._first_choice()
             self._queue.start()
-            await self._reflector.run()
+            await self._copies.follow_events(self._shared.identity.cluster_uid, self._spaces, self._follow)
         finally:
             await self._queue.stop()
             await self._written.stop()
-
-    def begin(self) -> None:
-        """Begin a list: events upstream say what was written of it."""
-
-    def end(self) -> None:
-        """End a list."""
-
-    def put(self, object_: Object) -> None:
-        """Follow an event of the list."""
-        self._follow(object_)
-
-    def apply(self, event: WatchEvent) -> None:
-        """Follow an event that is new, or was counted again. One that expired stays upstream until it expires there."""
-        if event.type != DELETED:
-            self._follow(event.object)
 
     def _follow(self, event: Object) -> None:
         meta = metadata_of(event)
         if self._shared.namespaces.get(str(meta.get("namespace"))) is None:
             return
-        uid = str(meta.get("uid"))
-        if uid in self._waiting or len(self._waiting) < _WAITING:
+        uid, version = str(meta.get("uid")), str(meta.get("resourceVersion"))
+        waiting, _ = self._waiting.get(uid, (None, 0))
+        if waiting is not None and is_older(version, str(metadata_of(waiting).get("resourceVersion"))):
+            return
+        if waiting is not None or len(self._waiting) < _WAITING:
             self._waiting[uid] = event, 0
             self._queue.add(uid)
 
     async def _write(self, uid: str) -> None:
         event, attempts = self._waiting[uid]
         subject = self._subject(event)
-        if subject is None and attempts < _ATTEMPTS and self._is_of_synced_kind(event):
-            self._waiting[uid] = event, attempts + 1
+        of_kind = self._synced_of_kind(event) if subject is None else []
+        if of_kind and attempts < _ATTEMPTS:
+            complete = all(synced.is_complete for synced in of_kind)
+            self._waiting[uid] = event, attempts + complete
             raise RetryError("the copy is not known yet")
         if subject is not None:
             await self._writer.write(event, subject)
         if self._waiting.get(uid, (None, 0))[0] is event:
             del self._waiting[uid]
 
-    def _is_of_synced_kind(self, event: Mapping[str, Any]) -> bool:
-        about = event.get("involvedObject") or {}
-        return any(synced.pair.downstream.kind == about.get("kind") for synced in self._shared.types.values())
+    def _synced_of_kind(self, event: Mapping[str, Any]) -> list[SyncedType]:
+        """Return the types that are synced and have the kind of the object that an event is about."""
+        kind = (event.get("involvedObject") or {}).get("kind")
+        return [synced for synced in self._shared.types.values() if synced.pair.downstream.kind == kind]
 
     def _subject(self, event: Mapping[str, Any]) -> Subject | None:
         """Return the source of the copy that an event is about."""

@@ -12,10 +12,12 @@ from kcp.multicluster.clusters.api import Reason
 from kcp.multicluster.clusters.kubeconfigs import syncing
 from kcp.multicluster.clusters.modes.contract import Registration
 from kcp.multicluster.clusters.readiness import SyncerState
-from kcp.multicluster.syncer import IdentityError
+from kcp.multicluster.clusters.shared_clients import SharedClients
+from kcp.multicluster.syncer import CopySource, IdentityError
 
-RunSyncer = Callable[[Registration, Client], Coroutine[Any, Any, None]]
-"""Runs the syncer of a Cluster until it is cancelled, with a client of the Kubernetes cluster that has no limit on its rate."""
+RunSyncer = Callable[[Registration, Client, CopySource], Coroutine[Any, Any, None]]
+"""Runs the syncer of a Cluster until it is cancelled, with a client of the Kubernetes cluster and a source of what is there,
+which it shares with the syncers of the same kubeconfig."""
 
 _FIRST_DELAY: Final = 1.0
 _LAST_DELAY: Final = 60.0
@@ -35,13 +37,14 @@ class _Identity(NamedTuple):
 class _Running:
     """A syncer that runs, again after each failure."""
 
-    def __init__(self, registration: Registration, run: RunSyncer) -> None:
+    def __init__(self, registration: Registration, run: RunSyncer, clients: SharedClients) -> None:
         self.identity = _Identity(registration.uid, registration.digest)
         self.problem = ""
         self._stopping = False
         self.started = asyncio.get_running_loop().time()
         self._registration = registration
         self._run = run
+        self._clients = clients
         self.task = asyncio.create_task(self._repeat(), name=f"syncer of {registration.key}")
 
     async def _repeat(self) -> None:
@@ -49,8 +52,7 @@ class _Running:
         while True:
             started = loop.time()
             try:
-                async with Client(syncing(self._registration.configuration)) as downstream:
-                    await self._run(self._registration, downstream)
+                await self._run_once()
                 self.problem = "the syncer has ended"
             except (ClientError, StatusError, IdentityError) as error:
                 message = self._registration.secrets.described(error)
@@ -67,6 +69,11 @@ class _Running:
             delay = min(2 * delay, _LAST_DELAY)
             self.problem = ""
 
+    async def _run_once(self) -> None:
+        registration = self._registration
+        async with self._clients.using(registration.digest, syncing(registration.configuration)) as shared:
+            await self._run(registration, shared.client, shared.copies)
+
     async def stop(self) -> None:
         self._stopping = True
         self.task.cancel()
@@ -78,6 +85,7 @@ class PushedSyncers:
 
     def __init__(self, run: RunSyncer) -> None:
         self._run = run
+        self._clients = SharedClients()
         self._running: dict[ObjectKey, _Running] = {}
 
     async def ensure(self, registration: Registration) -> SyncerState:
@@ -86,7 +94,7 @@ class PushedSyncers:
             await self.stop(registration.key)
             running = None
         if running is None:
-            running = self._running[registration.key] = _Running(registration, self._run)
+            running = self._running[registration.key] = _Running(registration, self._run, self._clients)
         age = asyncio.get_running_loop().time() - running.started
         return SyncerState(running.problem, installing=age < _INSTALLING, reason=Reason.ERROR_STARTING_SYNCER)
 
@@ -100,5 +108,4 @@ class PushedSyncers:
             await running.stop()
 
     async def close(self) -> None:
-        for key in list(self._running):
-            await self.stop(key)
+        await asyncio.gather(*(self.stop(key) for key in list(self._running)))
