@@ -22,6 +22,8 @@ from kcp.store.sqlite import tables
 from kcp.store.sqlite.checksums import checksum
 
 _BATCH: Final = 1000
+_GATHERING: Final = 4
+"""Iterations of the event loop for which a batch may wait for the writes of requests that came a little later."""
 _CHECKPOINT_PAGES: Final = 4000
 """WAL pages (of 4 KB) after which the writer checkpoints even when it is busy."""
 _CHECK_BYTES: Final = 1 << 20
@@ -98,8 +100,16 @@ class BatchWriter:
     def submit(self, write: QueuedWrite) -> None:
         """Queue a write. Writes of one iteration of the event loop are committed together."""
         if not self._gathered:
-            self._loop.call_soon(self._flush)
+            self._loop.call_soon(self._gather, 1, _GATHERING)
         self._gathered.append(write)
+
+    def _gather(self, known: int, iterations: int) -> None:
+        """Queue the gathered writes, unless others have joined them in the last iteration of the event loop."""
+        gathered = len(self._gathered)
+        if known < gathered and iterations:
+            self._loop.call_soon(self._gather, gathered, iterations - 1)
+        else:
+            self._flush()
 
     def _flush(self) -> None:
         if self._gathered:
