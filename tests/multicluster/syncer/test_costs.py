@@ -122,34 +122,37 @@ def test_syncers_of_many_logical_clusters_share_the_watches(kcp_server: Server) 
     asyncio.run(inside())
 
 
+async def told(world: World, number: int) -> None:
+    """Create an event about the copy of a Deployment, and wait until it is upstream."""
+    copy = await world.down.becomes(DEPLOYMENTS, world.there, "web")
+    about = {"apiVersion": "apps/v1", "kind": "Deployment", "namespace": world.there, "name": "web"}
+    await world.down.client.resource(EVENTS, world.there).create(
+        {
+            "metadata": {"name": f"web.{number}"},
+            "involvedObject": {**about, "uid": copy["metadata"]["uid"]},
+            "type": "Normal",
+            "reason": "ScalingReplicaSet",
+            "message": f"Scaled up {number} in {world.up.client.cluster}",
+        }
+    )
+
+
+async def messages(world: World) -> set[str]:
+    listed = await world.up.client.resource(EVENTS, "shop").list_all(field_selector="reason=ScalingReplicaSet")
+    return {each["message"].removeprefix("Scaled up ") for each in listed.items}
+
+
+async def heard(world: World, *numbers: int) -> None:
+    expected = {f"{number} in {world.up.client.cluster}" for number in numbers}
+
+    async def all_there() -> bool:
+        return await messages(world) == expected
+
+    await eventually(all_there, f"{expected} come up", 20)
+
+
 def test_syncers_of_one_cluster_share_the_watches_of_it(kcp_server: Server) -> None:
     """Each sees its own copies and events, also those that were there before it, and goes on when the other one ends."""
-
-    async def told(world: World, number: int) -> None:
-        """Create an event about the copy of a Deployment, and wait until it is upstream."""
-        copy = await world.down.becomes(DEPLOYMENTS, world.there, "web")
-        about = {"apiVersion": "apps/v1", "kind": "Deployment", "namespace": world.there, "name": "web"}
-        await world.down.client.resource(EVENTS, world.there).create(
-            {
-                "metadata": {"name": f"web.{number}"},
-                "involvedObject": {**about, "uid": copy["metadata"]["uid"]},
-                "type": "Normal",
-                "reason": "ScalingReplicaSet",
-                "message": f"Scaled up {number} in {world.up.client.cluster}",
-            }
-        )
-
-    async def messages(world: World) -> set[str]:
-        listed = await world.up.client.resource(EVENTS, "shop").list_all(field_selector="reason=ScalingReplicaSet")
-        return {each["message"].removeprefix("Scaled up ") for each in listed.items}
-
-    async def heard(world: World, *numbers: int) -> None:
-        expected = {f"{number} in {world.up.client.cluster}" for number in numbers}
-
-        async def all_there() -> bool:
-            return await messages(world) == expected
-
-        await eventually(all_there, f"{expected} come up", 20)
 
     async def inside() -> None:
         async with two_sides(kcp_server) as (first_up, down), two_sides(kcp_server) as (second_up, _):

@@ -13,7 +13,7 @@ from typing import Final
 from kcp.server.process.allocator import return_free_pages
 
 _INTERVAL: Final = 30.0
-"""Seconds between two looks at what the process has done."""
+"""Seconds between two checks of the processor time that the process has used."""
 _WORK: Final = 0.1
 """The part of a processor from which a process works."""
 
