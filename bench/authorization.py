@@ -2,9 +2,10 @@
 
     python -m bench.authorization --clusters 100000 --bindings 1000
 
-It fills a log with logical clusters that have a ClusterRole and three bindings of their own, and one with many bindings, and
-decides in this process. *remembered* is a decision on a user, verb, resource and namespace that was decided before; *first* is
-one that was not; *unread* is the first one in a logical cluster whose bindings have not been read yet. Times are processor time.
+It fills a log with logical clusters that have a ClusterRole and three bindings of their own, one with many bindings, and one for
+each of several users who have many bindings themselves (``--users``), and decides in this process. *remembered* is a decision on
+a user, verb, resource and namespace that was decided before; *first* is one that was not; *unread* is the first one in a logical
+cluster whose bindings have not been read yet. Times are processor time.
 """
 
 from __future__ import annotations
@@ -36,6 +37,10 @@ from kcp.store.sqlite.store import open_store
 _LARGE: Final = LogicalClusterName("large")
 _OWN_BINDINGS: Final = 20
 """Bindings of the measured user in the large logical cluster."""
+_USERS: Final = (1, 20, 1000, 20_000)
+"""Bindings of each user that is alone in a logical cluster."""
+_WALKED: Final = 20_000
+"""Roles that the decisions on what no role allows walk through, for each of these users."""
 _BATCH: Final = 1000
 _DECISIONS: Final = 20_000
 
@@ -74,6 +79,20 @@ def _large(bindings: int) -> Iterable[Change]:
         yield Change(Key(CLUSTER_ROLES, _LARGE, "", role), _role(role, f"widgets{number}"))
         user = "jane" if mine else f"user-{number}"
         yield Change(Key(ROLE_BINDINGS, _LARGE, "default", name), _binding(name, role, user))
+
+
+def _home(bindings: int) -> LogicalClusterName:
+    """The name of the logical cluster of a user with so many bindings."""
+    return LogicalClusterName(f"user-with-{bindings}")
+
+
+def _of_user(bindings: int) -> Iterable[Change]:
+    """A logical cluster with one user, who has many bindings in a namespace, each to a role of its own."""
+    cluster = _home(bindings)
+    for number in range(bindings):
+        role, name = f"role-{number}", f"binding-{number}"
+        yield Change(Key(CLUSTER_ROLES, cluster, "", role), _role(role, f"widgets{number}"))
+        yield Change(Key(ROLE_BINDINGS, cluster, "default", name), _binding(name, role, "jane"))
 
 
 async def fill(store: Store, changes: Iterable[Change]) -> None:
@@ -134,17 +153,49 @@ async def measure(store: Store, clusters: int, bindings: int) -> dict[str, float
     return figures
 
 
-async def _run(clusters: int, bindings: int) -> None:
+async def measure_user(store: Store, bindings: int) -> dict[str, float]:
+    """The figures of a user with so many bindings, by what they are. Every role is walked through: none allows what is asked."""
+    jane = authenticated("jane", groups=("devs", "staff", "oncall"))
+    authorizer, cluster = RBACAuthorizer(Policies(store)), _home(bindings)
+    start = time.process_time()
+    decision = await decided(authorizer.decide(jane, _asked(cluster, "gadgets")))
+    assert not decision.allowed, decision
+    unread = time.process_time() - start
+    count = max(3, _WALKED // bindings)
+    start = time.process_time()
+    for number in range(count):
+        await decided(authorizer.decide(jane, _asked(cluster, f"gadgets{number}")))
+    first = (time.process_time() - start) / count
+    allowed = await decided(authorizer.decide(jane, _asked(cluster, f"widgets{bindings - 1}")))
+    assert allowed.allowed, allowed
+    same = [_asked(cluster, f"widgets{bindings - 1}")] * _DECISIONS
+    noun = "binding" if bindings == 1 else "bindings"
+    return {
+        f"user with {bindings} {noun}: unread (us)": unread * 1e6,
+        f"user with {bindings} {noun}: first (us)": first * 1e6,
+        f"user with {bindings} {noun}: remembered (us)": _microseconds(authorizer.decide, jane, same),
+    }
+
+
+async def _run(clusters: int, bindings: int, users: Sequence[int]) -> None:
     with tempfile.TemporaryDirectory(prefix="kcp-bench-") as folder:
         store = open_store(Path(folder) / "kcp.db", durability="relaxed")
         try:
             await fill(store, _tenants(clusters))
             await fill(store, _large(bindings))
+            for each in users:
+                await fill(store, _of_user(each))
             await asyncio.sleep(0)
-            for label, figure in (await measure(store, clusters, bindings)).items():
-                print(f"{label:<60}{figure:>12,.2f}")
+            _print(await measure(store, clusters, bindings))
+            for each in users:
+                _print(await measure_user(store, each))
         finally:
             await store.close()
+
+
+def _print(figures: dict[str, float]) -> None:
+    for label, figure in figures.items():
+        print(f"{label:<60}{figure:>12,.2f}", flush=True)
 
 
 def main() -> None:
@@ -152,8 +203,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--clusters", type=int, default=100_000, help="logical clusters with bindings of their own")
     parser.add_argument("--bindings", type=int, default=1000, help="bindings of the large logical cluster")
+    parser.add_argument(
+        "--users", type=int, nargs="*", default=_USERS, help="bindings of users who are alone in theirs"
+    )
     options = parser.parse_args()
-    uvloop.run(_run(options.clusters, options.bindings))
+    uvloop.run(_run(options.clusters, options.bindings, options.users))
 
 
 if __name__ == "__main__":

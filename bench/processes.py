@@ -61,11 +61,27 @@ def peer_of(kubeconfig: Path, name: str = "kcp", pid: int | None = None) -> Peer
 
 
 @contextmanager
-def kcp_server(arguments: Sequence[str] = (), *, name: str = "kcp", checkout: Path = CHECKOUT) -> Iterator[Server]:
-    """Run the kcp of a checkout on a free port with a directory of its own; ``name`` is its name in tables."""
+def kcp_server(
+    arguments: Sequence[str] = (), *, name: str = "kcp", checkout: Path = CHECKOUT, prefix: Sequence[str] = ()
+) -> Iterator[Server]:
+    """Run the kcp of a checkout on a free port with a directory of its own; ``name`` is its name in tables.
+
+    ``prefix`` is the start of its command.
+    """
     with tempfile.TemporaryDirectory(prefix="kcp-bench-") as root:
         start = time.perf_counter()
-        command = [sys.executable, "-m", "kcp", "start", "--root-directory", root, "--secure-port", "0", *arguments]
+        command = [
+            *prefix,
+            sys.executable,
+            "-m",
+            "kcp",
+            "start",
+            "--root-directory",
+            root,
+            "--secure-port",
+            "0",
+            *arguments,
+        ]
         environment = {**os.environ, "PYTHONPATH": str(checkout / "src")}
         process = subprocess.Popen(
             command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, cwd=root, env=environment

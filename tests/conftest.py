@@ -8,8 +8,10 @@ from collections.abc import Callable
 
 import pytest
 from hypothesis import HealthCheck, settings
+from xdist.remote import Producer
 
 from tests.faults import table
+from tests.support.distribution import Scheduling, place_of
 
 pytest_plugins = ["tests.support.running_coroutines"]
 
@@ -36,8 +38,23 @@ def measured(record_property: Callable[[str, object], None]) -> Report:
 
 
 def pytest_xdist_auto_num_workers() -> int:
-    """Run two workers for each processor: many tests wait for processes and disks."""
-    return 2 * len(os.sched_getaffinity(0))
+    """Run three workers for each processor: many tests wait for processes and disks."""
+    return 3 * len(os.sched_getaffinity(0))
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> Scheduling | None:
+    """Distribute the tests by units of work, unless another way is asked for."""
+    if config.getoption("dist") != "load":
+        return None
+    config.option.loadscopereorder = False  # the order is that of `pytest_collection_modifyitems`
+    return Scheduling(config, log)
+
+
+@pytest.hookimpl(trylast=True)  # after pytest has brought together what shares fixtures
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Let workers begin with what takes longest."""
+    if hasattr(config, "workerinput"):
+        items.sort(key=lambda item: place_of(item.nodeid))
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

@@ -159,7 +159,7 @@ async def test_a_syncer_writes_statuses_its_finalizer_and_annotations(kcp_cluste
         {"metadata": {"ownerReferences": [{"apiVersion": "v1", "kind": "ConfigMap", "name": "a", "uid": "b"}]}},
     ],
 )
-async def test_a_syncer_changes_nothing_else(kcp_cluster: LogicalCluster, patch: Object) -> None:
+async def test_class_17_24_a_syncer_changes_nothing_else(kcp_cluster: LogicalCluster, patch: Object) -> None:
     async with syncer_of(kcp_cluster) as (admin, syncer):
         mine = assigned("mine", spec={"size": 1})
         mine["metadata"]["finalizers"] = ["example.com/theirs"]

@@ -63,5 +63,5 @@ async def test_one_of_two_splitters_splits(kcp_cluster: LogicalCluster) -> None:
             said.append(process.communicate(timeout=PATIENCE)[1])
             assert process.returncode in (0, -signal.SIGTERM)  # the other may still be starting
     assert 0 in (first.returncode, second.returncode)
-    assert ["splitting workloads" in each for each in said].count(True) >= 1
+    assert ["the controller deployment-splitter runs" in each for each in said].count(True) >= 1
     assert not any("Traceback" in each for each in said)

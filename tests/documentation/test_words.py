@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import subprocess
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -41,15 +42,20 @@ INSTEAD = {
 }
 
 
-@pytest.mark.parametrize("pattern", INSTEAD)
-def test_a_word_of_the_field_is_used(pattern: str) -> None:
+@cache
+def lines() -> list[tuple[str, str]]:
+    """The lines of all files that are searched, each with its place."""
     listed = subprocess.run(["git", "ls-files", *SEARCHED], cwd=ROOT, capture_output=True, text=True, check=True)
-    wrong = re.compile(pattern)
-    found = [
-        f"{name}:{number}: {line.strip()}"
+    return [
+        (f"{name}:{number}", line)
         for name in listed.stdout.splitlines()
         if name.endswith((".py", ".md", ".sh")) and (ROOT / name) != Path(__file__)
         for number, line in enumerate((ROOT / name).read_text().splitlines(), 1)
-        if wrong.search(line)
     ]
+
+
+@pytest.mark.parametrize("pattern", INSTEAD)
+def test_a_word_of_the_field_is_used(pattern: str) -> None:
+    wrong = re.compile(pattern)
+    found = [f"{place}: {line.strip()}" for place, line in lines() if wrong.search(line)]
     assert found == [], f"say instead: {INSTEAD[pattern]}"

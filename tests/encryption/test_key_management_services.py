@@ -137,7 +137,7 @@ async def test_a_call_without_an_answer_ends_at_the_timeout(tmp_path: Path, plug
 
 
 async def test_a_plugin_that_restarts_is_reached_again(tmp_path: Path, plugin: Plugin) -> None:
-    async with encrypted(tmp_path / "kcp.db", Keys(secrets_with(kms(plugin)))) as (store, encryption):
+    async with encrypted(tmp_path / "kcp.db", Keys(secrets_with(kms(plugin, timeout="3s")))) as (store, encryption):
         plugin.stop()
         await poll(encryption)
         check = store.readiness_checks()["kms-providers"]
@@ -148,9 +148,7 @@ async def test_a_plugin_that_restarts_is_reached_again(tmp_path: Path, plugin: P
             await poll(encryption)
             return check() is None
 
-        async with asyncio.timeout(30):
-            while not await answers():
-                await asyncio.sleep(0)
+        await eventually(answers, "the plugin is reached again")
 
 
 async def test_a_start_without_the_service_is_refused(

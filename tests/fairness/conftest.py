@@ -39,7 +39,8 @@ class Gate:
 
     def __init__(self) -> None:
         self.holds_all_of = ""
-        self.entered, self.open = threading.Event(), threading.Event()
+        self.entered = threading.Event()
+        self._opened: Future[None] = Future()
         self.order: list[str] = []
 
     def handles(self, *_: object) -> bool:
@@ -51,7 +52,13 @@ class Gate:
         self.order.append(request.context.user.name)
         if not self.entered.is_set() or request.context.user.name == self.holds_all_of:
             self.entered.set()
-            await asyncio.to_thread(self.open.wait, PATIENCE)
+            # not in a thread: the server has few, and the writes that wait would take them from the others
+            await asyncio.wait_for(asyncio.shield(asyncio.wrap_future(self._opened)), PATIENCE)
+
+    def open(self) -> None:
+        """Let the writes through that wait, and all that come."""
+        if not self._opened.done():
+            self._opened.set_result(None)
 
 
 class Tenants:
@@ -103,9 +110,9 @@ def start(tmp_path: Path) -> Iterator[Start]:
         try:
             with ThreadPoolExecutor(MOST_CONNECTIONS) as pool:
                 yield Tenants(server, gate, pool)
-                gate.open.set()
+                gate.open()
         finally:
-            gate.open.set()
+            gate.open()
             server.stop()
 
     def start(**choices: Any) -> Tenants:

@@ -25,7 +25,7 @@ def test_a_quiet_tenant_is_served_before_the_backlog_of_one_that_floods(start: S
     tenants.wait_for_queued(30)
     quiet = [tenants.create("quiet") for _ in range(3)]
     tenants.wait_for_queued(33)
-    tenants.gate.open.set()
+    tenants.gate.open()
     assert {future.result().status for future in (*flood, *quiet)} == {201}
     served = tenants.gate.order[1:]
     assert len(served) == 33
@@ -40,7 +40,7 @@ def test_two_tenants_with_a_backlog_are_served_alike_however_much_they_send(star
     tenants.wait_for_queued(50)
     futures += [tenants.create("third") for _ in range(10)]
     tenants.wait_for_queued(60)
-    tenants.gate.open.set()
+    tenants.gate.open()
     assert {future.result().status for future in futures} == {201}
     served = tenants.gate.order[1:]
     last = max(place for place, user in enumerate(served) if user == "third")
@@ -54,7 +54,7 @@ def test_a_tenant_leaves_seats_to_others(start: Start) -> None:
     tenants.wait_for_queued(4)
     assert [tenants.create("quiet").result(PATIENCE).status for _ in range(3)] == [201] * 3
     assert tenants.gate.order.count("flood") == 6
-    tenants.gate.open.set()
+    tenants.gate.open()
     assert {future.result().status for future in flood} == {201}
 
 
@@ -70,7 +70,7 @@ def test_requests_over_the_limit_of_a_user_are_429(start: Start) -> None:
     assert 1 <= int(refused.headers["Retry-After"]) <= 60
     others = tenants.create("quiet")
     tenants.wait_for_queued(3)
-    tenants.gate.open.set()
+    tenants.gate.open()
     assert {future.result().status for future in (*waiting, others)} == {201}
 
 
@@ -82,7 +82,7 @@ def test_when_the_queue_is_full_only_those_with_their_share_are_refused(start: S
     assert tenants.create("flood").result().status == 429
     waiting.append(tenants.create("quiet"))
     tenants.wait_for_queued(5)
-    tenants.gate.open.set()
+    tenants.gate.open()
     assert {future.result().status for future in waiting} == {201}
 
 
@@ -118,14 +118,14 @@ def test_a_client_that_leaves_no_longer_waits(start: Start) -> None:
         tenants.wait_for_queued(1)
         connection.reset(stream)
         tenants.wait_for_queued(0)
-    tenants.gate.open.set()
+    tenants.gate.open()
     assert tenants.create("flood").result().status == 201
     assert tenants.get(f"{PATH}/left", "flood").status == 404
 
 
 def test_every_seat_is_returned(start: Start) -> None:
     tenants = start(max_mutating_requests_inflight=2, max_requests_inflight=2)
-    tenants.gate.open.set()
+    tenants.gate.open()
     futures = [tenants.create(tenant) for tenant in ("flood", "quiet", "third") for _ in range(8)]
     assert {future.result().status for future in futures} == {201}
     assert tenants.get(f"{PATH}/none", "flood").status == 404
@@ -145,7 +145,7 @@ def test_metrics_count_what_waits_by_kind_and_name_no_tenant(start: Start) -> No
     assert tenants.create("flood").result().status == 429
     labels = '{flow_schema="mutating",priority_level="global-default"}'
     assert f"apiserver_flowcontrol_current_inqueue_requests{labels} 1.0" in metrics(tenants)
-    tenants.gate.open.set()
+    tenants.gate.open()
     assert waiting.result().status == 201
     after = metrics(tenants)
     assert f"apiserver_flowcontrol_dispatched_requests_total{labels} 2.0" in after

@@ -2,25 +2,33 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import os
 import shutil
 import subprocess
 import uuid
+import zlib
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
 
 import pytest
 import yaml
 
 from devtools import etcd
+from kcp.client import APIResource, Client, load_configuration
 from kcp.testing import LogicalCluster, Server
 from tests.kubectl.pulled import PulledKubectl
 from tests.multicluster.conftest import pulled_definitions
 from tests.support.kubectl import CURRENT, WITH_PATIENCE, Kubectl
 
+AnyKubectl = TypeVar("AnyKubectl", bound=Kubectl)
+_NAMESPACES: Final = APIResource("", "v1", "namespaces", "Namespace", namespaced=False)
 
+
+@cache
 def _old_kubectl() -> Path | None:
     """Debian's kubernetes-client, 1.20: where KCP_OLD_KUBECTL points, or on the PATH."""
     for candidate in (os.environ.get("KCP_OLD_KUBECTL"), shutil.which("kubectl", path="/usr/bin:/usr/local/bin")):
@@ -31,24 +39,30 @@ def _old_kubectl() -> Path | None:
     return None
 
 
-_SETTINGS: Final = (
-    ("sqlite", "current", "default"),
-    ("sqlite", "old", "named"),
-    ("etcd", "current", "named"),
-    ("etcd", "old", "default"),
-)
-"""The kind of log, the version of kubectl and the logical cluster: two of any kinds meet once."""
+_LOGS: Final = ("sqlite", "etcd")
+_BINARIES: Final = ("current", "old")
+_PLACES: Final = ("default", "named")
+"""Whether the current context is the default logical cluster, or a named one."""
+
+
+def _settings(test: str, *choices: tuple[str, str]) -> list[tuple[str, ...]]:
+    """Return two settings of a test, which have nothing in common: of any two settings, each is that of some tests."""
+    number = zlib.crc32(test.encode())
+    first = [values[number >> bit & 1] for bit, values in enumerate(choices[1:])]
+    other = [values[1 - (number >> bit & 1)] for bit, values in enumerate(choices[1:])]
+    return [(choices[0][0], *first), (choices[0][1], *other)]
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Parametrize the tests with the kind of log, the version of kubectl, and the logical cluster."""
-    if "kubectl" in metafunc.fixturenames:
-        metafunc.parametrize(("server", "binary", "place"), _SETTINGS, indirect=True)
-        return
-    if "server" in metafunc.fixturenames or "binary" in metafunc.fixturenames:
-        metafunc.parametrize("server", ["sqlite", "etcd"], indirect=True)
-    if "binary" in metafunc.fixturenames:
-        metafunc.parametrize("binary", ["current", "old"], indirect=True)
+    test, names = metafunc.function.__name__, metafunc.fixturenames
+    if "kubectl" in names:
+        settings = _settings(test, _LOGS, _BINARIES, _PLACES)
+        metafunc.parametrize(("server", "binary", "place"), settings, indirect=True)
+    elif "binary" in names:
+        metafunc.parametrize(("server", "binary"), _settings(test, _LOGS, _BINARIES), indirect=True)
+    elif "server" in names:
+        metafunc.parametrize("server", _LOGS, indirect=True)
 
 
 class Servers:
@@ -107,39 +121,51 @@ def place(request: pytest.FixtureRequest) -> str:
 @pytest.fixture
 def kubectl(server: Server, binary: Path, place: str, tmp_path: Path) -> Kubectl:
     """A kubectl whose current context is the default logical cluster, or one of its own, with a namespace of its own."""
-    home = tmp_path / "home"
-    home.mkdir()
-    kubeconfig = home / "kubeconfig"
-    if place == "default":
-        kubeconfig.write_text(server.kubeconfig.read_text())
-    else:
-        server.logical_cluster(f"kubectl-{uuid.uuid4().hex[:8]}").write_kubeconfig(kubeconfig)
-    client = Kubectl(binary, kubeconfig, home, old=binary != CURRENT)
-    namespace = f"ns-{uuid.uuid4().hex[:8]}"
-    client("create", "namespace", namespace)
-    client("config", "set-context", "--current", "--namespace", namespace)
-    client.environment["NAMESPACE"] = namespace
+    client = _kubectl(Kubectl, server if place == "default" else _logical_cluster(server), binary, tmp_path)
+    client.environment["NAMESPACE"] = _in_own_namespace(client)
     return client
+
+
+def _logical_cluster(server: Server) -> LogicalCluster:
+    return server.logical_cluster(f"kubectl-{uuid.uuid4().hex[:8]}")
+
+
+def _kubectl(kind: type[AnyKubectl], place: Server | LogicalCluster, binary: Path, folder: Path) -> AnyKubectl:
+    """A kubectl with a home directory of its own."""
+    home = folder / "home"
+    home.mkdir()
+    (kubeconfig := home / "kubeconfig").write_bytes(place.kubeconfig.read_bytes())
+    kubeconfig.chmod(0o600)
+    return kind(binary, kubeconfig, home, old=binary != CURRENT)
+
+
+def _in_own_namespace(client: Kubectl) -> str:
+    """Create a namespace, and let it be that of the current context. Returns its name."""
+    namespace = f"ns-{uuid.uuid4().hex[:8]}"
+    body = {"metadata": {"name": namespace}}
+
+    async def create() -> None:
+        async with Client(load_configuration(client.kubeconfig)) as administrator:
+            await administrator.resource(_NAMESPACES).create(body)
+
+    asyncio.run(create())
+    content = yaml.safe_load(client.kubeconfig.read_text())
+    (context,) = (each for each in content["contexts"] if each["name"] == content["current-context"])
+    context["context"]["namespace"] = namespace
+    client.kubeconfig.write_text(yaml.safe_dump(content))
+    return namespace
 
 
 @pytest.fixture
 def current_kubectl(server: Server, tmp_path: Path) -> Kubectl:
     """The current kubectl in a fresh logical cluster."""
-    return _in_fresh_cluster(server, CURRENT, tmp_path)
+    return _kubectl(Kubectl, _logical_cluster(server), CURRENT, tmp_path)
 
 
 @pytest.fixture
 def fresh_kubectl(server: Server, binary: Path, tmp_path: Path) -> Kubectl:
     """A kubectl in a fresh logical cluster."""
-    return _in_fresh_cluster(server, binary, tmp_path)
-
-
-def _in_fresh_cluster(server: Server, binary: Path, tmp_path: Path) -> Kubectl:
-    home = tmp_path / "home"
-    home.mkdir()
-    kubeconfig = home / "kubeconfig"
-    server.logical_cluster(f"kubectl-{uuid.uuid4().hex[:8]}").write_kubeconfig(kubeconfig)
-    return Kubectl(binary, kubeconfig, home, old=binary != CURRENT)
+    return _kubectl(Kubectl, _logical_cluster(server), binary, tmp_path)
 
 
 @pytest.fixture(scope="session")
@@ -155,12 +181,6 @@ def pulled_cluster(servers: Servers) -> LogicalCluster:
 @pytest.fixture
 def pulled_kubectl(pulled_cluster: LogicalCluster, tmp_path: Path) -> PulledKubectl:
     """The current kubectl; all tests share the logical cluster."""
-    home = tmp_path / "home"
-    home.mkdir()
-    kubeconfig = home / "kubeconfig"
-    pulled_cluster.write_kubeconfig(kubeconfig)
-    client = PulledKubectl(CURRENT, kubeconfig, home)
-    namespace = f"ns-{uuid.uuid4().hex[:8]}"
-    client("create", "namespace", namespace)
-    client("config", "set-context", "--current", "--namespace", namespace)
+    client = _kubectl(PulledKubectl, pulled_cluster, CURRENT, tmp_path)
+    _in_own_namespace(client)
     return client

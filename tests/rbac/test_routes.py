@@ -1,7 +1,7 @@
 """Every route and verb that discovery names, asked by users of different rights, in their logical cluster and in another.
 
 The answer is held to a table. A request that is not in it is refused; in the other logical cluster, all that the table does not
-give to everybody.
+give to everybody. The numbers in names are those of the classes of published vulnerabilities.
 """
 
 from __future__ import annotations
@@ -205,7 +205,7 @@ async def test_discovery_names_what_is_asked_for_here(server: RunningServer) -> 
 
 @pytest.mark.parametrize("cluster", [MINE, OTHER])
 @pytest.mark.parametrize("name", USERS)
-async def test_every_verb_of_every_resource(server: RunningServer, name: str, cluster: str) -> None:
+async def test_class_21_every_verb_of_every_resource(server: RunningServer, name: str, cluster: str) -> None:
     async with connected(server, "root") as root:
         routes = await discovered(root, cluster)
     wrong = []
@@ -231,7 +231,7 @@ def _expected(name: str, cluster: str, route: Route) -> bool:
 
 @pytest.mark.parametrize("cluster", [MINE, OTHER, "root", "*"])
 @pytest.mark.parametrize("name", USERS)
-async def test_every_other_path(server: RunningServer, name: str, cluster: str) -> None:
+async def test_class_21_every_other_path(server: RunningServer, name: str, cluster: str) -> None:
     prefix = f"/clusters/{cluster}"
     async with connected(server, "root") as root:
         listed = decode_json((await root.ask("GET", prefix + "/")).body)[0]["paths"]

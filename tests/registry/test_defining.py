@@ -266,7 +266,7 @@ async def test_objects_of_kubernetes_kinds_have_the_same_schema_for_every_server
 
 
 @pytest.mark.parametrize("many", [False, True])
-async def test_a_definition_that_became_unreadable_takes_its_type_away_and_no_other(
+async def test_a_definition_that_became_unreadable_makes_its_type_unavailable_and_no_other(
     client: RegistryClient, many: bool, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """As when another server writes it with an encryption key that this one does not have."""
@@ -281,15 +281,24 @@ async def test_a_definition_that_became_unreadable_takes_its_type_away_and_no_ot
     before = client.registry.store.get(key)
     assert before is not None
     revision = before.revision + 100
-    found._on_change([Event(revision, key, Record(key, revision, UNREADABLE, ""), before)])
-    assert found.find(client.cluster, "example.com", "v1", "tops") is None
-    assert await found.look_up(client.cluster, "example.com", "v1", "tops") is None
-    assert found.find(client.cluster, "example.com", "v1", "lows") is not None
-    assert 'customresourcedefinitions "tops.example.com" of logical cluster root cannot be read' in caplog.text
+    read = client.registry.store.get
 
     def damaged(asked: Key) -> Record | None:
-        raise DamagedValueError(asked, revision, recoverable=False)
+        if asked == key:
+            raise DamagedValueError(asked, revision, recoverable=False)
+        return read(asked)
 
-    found._alone.clear()
-    monkeypatch.setattr(client.registry.store, "get", damaged)
-    assert await found.look_up(client.cluster, "example.com", "v1", "tops") is None
+    with pytest.MonkeyPatch.context() as patching:
+        patching.setattr(client.registry.store, "get", damaged)
+        found._on_change([Event(revision, key, Record(key, revision, UNREADABLE, ""), before)])
+        assert found.find(client.cluster, "example.com", "v1", "tops") is None
+        for _ in range(2):
+            with refused(503, "ServiceUnavailable") as caught:
+                await found.look_up(client.cluster, "example.com", "v1", "tops")
+            assert "the definition of the resource cannot be read" in str(caught.value)
+            assert "tops.example.com of logical cluster root" in str(caught.value)
+            found._alone.clear()
+        assert found.find(client.cluster, "example.com", "v1", "lows") is not None
+        assert 'customresourcedefinitions "tops.example.com" of logical cluster root cannot be read' in caplog.text
+    assert await found.look_up(client.cluster, "example.com", "v1", "tops") is not None, "its key is there again"
+    assert (await found.load(client.cluster)).unreadable == ()

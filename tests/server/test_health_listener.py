@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
+from kcp import plain_http
 from kcp.server.observability.health import Health
-from kcp.server.process import health_listener
 from kcp.server.process.configuration import Configuration
 from kcp.server.process.errors import ConfigurationError
-from kcp.server.process.health_listener import answer
+from kcp.server.process.health_listener import health_responses
 from tests.support.running_server import RunningServer
 from tests.support.waiting import PATIENCE, wait_until
 
@@ -73,7 +73,9 @@ def test_a_health_check_over_http_1_1_is_answered(server: RunningServer) -> None
 
 def test_checks_are_listed_excluded_and_asked_one_by_one() -> None:
     def status_and_body(target: str) -> tuple[bytes, bytes]:
-        head, _, body = answer(HEALTH, f"GET {target} HTTP/1.0\r\n\r\n".encode()).partition(b"\r\n\r\n")
+        head, _, body = plain_http.answer(
+            health_responses(HEALTH), f"GET {target} HTTP/1.0\r\n\r\n".encode()
+        ).partition(b"\r\n\r\n")
         return head.split(b" ")[1], body
 
     assert status_and_body("/livez") == (b"200", b"ok")
@@ -107,21 +109,21 @@ def test_nothing_else_is_served(server: RunningServer, sent: bytes, status: int)
         with contextlib.suppress(ConnectionError):  # the server reads no more than it must
             connection.sendall(sent)
         found = received(connection)
-    assert found or len(sent) > health_listener._HEAD, "only a connection with unread bytes may be reset"
+    assert found or len(sent) > plain_http.MAX_HEAD, "only a connection with unread bytes may be reset"
     assert not found or found.split(b" ")[1] == b"%d" % status
     assert exchanged(server, b"GET /livez HTTP/1.0\r\n\r\n").endswith(b"ok")
 
 
 def test_a_connection_without_a_request_is_closed(server: RunningServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert health_listener.TIMEOUT == 5.0
-    monkeypatch.setattr(health_listener, "TIMEOUT", 0.1)
+    assert plain_http.TIMEOUT == 5.0
+    monkeypatch.setattr(plain_http, "TIMEOUT", 0.1)
     assert exchanged(server, b"GET /livez HT") == b""
 
 
 def test_connections_over_the_limit_are_closed_and_later_ones_served(
     server: RunningServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(health_listener, "MAX_CONNECTIONS", 2)
+    monkeypatch.setattr(plain_http, "MAX_CONNECTIONS", 2)
     with connect(server), connect(server):
         wait_until(lambda: exchanged(server, b"") == b"", "a third connection is closed")
     wait_until(lambda: exchanged(server, b"GET /livez HTTP/1.0\r\n\r\n").endswith(b"ok"), "there is room again")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import sys
 import time
 from pathlib import Path
 from types import SimpleNamespace
@@ -198,12 +199,31 @@ def test_a_disconnected_watcher_over_http_1_is_detected_by_its_connection(server
         sweeping.cancel()
 
 
-def test_a_connection_is_known_by_the_port_of_the_server_too() -> None:
-    client = (b"0100007F:C350", ("127.0.0.1", 50000))
-    scope = {"server": ("127.0.0.1", 6443), "client": client[1]}
+@pytest.mark.skipif(sys.byteorder != "little", reason="the tables have the machine's byte order")
+@pytest.mark.parametrize(
+    ("host", "row"),
+    [
+        ("127.0.0.1", b"0100007F:C350"),
+        ("127.0.0.1", b"0000000000000000FFFF00000100007F:C350"),
+        ("::ffff:127.0.0.1", b"0000000000000000FFFF00000100007F:C350"),
+        ("::ffff:127.0.0.1", b"0100007F:C350"),
+        ("::1", b"00000000000000000000000001000000:C350"),
+        ("fe80::1:2%eth0", b"000080FE000000000000000002000100:C350"),
+    ],
+)
+def test_a_connection_is_known_by_its_address_and_the_port_of_the_server(host: str, row: bytes) -> None:
+    scope = {"server": ("127.0.0.1", 6443), "client": (host, 50000)}
     session = cast("WatchSession", SimpleNamespace(exchange=SimpleNamespace(scope=scope)))
-    assert connections.gone([session], {(b"0100007F:192B", client[0])}) == []
-    assert connections.gone([session], {(b"0100007F:1F90", client[0])}) == [session]
+    assert connections.gone([session], {(b"192B", row)}) == []
+    assert connections.gone([session], {(b"1F90", row)}) == [session]
+    assert connections.gone([session], {(b"192B", row.replace(b"C350", b"C351"))}) == [session]
+
+
+@pytest.mark.parametrize("client", [None, ("", 0), ("a socket", 50000)])
+def test_a_connection_without_an_address_is_not_taken_for_gone(client: object) -> None:
+    scope = {"server": ("127.0.0.1", 6443), "client": client}
+    session = cast("WatchSession", SimpleNamespace(exchange=SimpleNamespace(scope=scope)))
+    assert connections.gone([session], set()) == []
 
 
 def test_the_watch_of_a_client_that_does_not_read_is_aborted(

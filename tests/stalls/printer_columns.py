@@ -31,12 +31,13 @@ def _definition(*expressions: str) -> dict[str, Any]:
     return made
 
 
-def _spec(count: int) -> dict[str, Any]:
-    return {"many": list(range(600)), "deep": {"a": [{"b": [str(number)]} for number in range(count)]}}
+def _costly_widget(number: int, size: int) -> dict[str, Any]:
+    deep = {"a": [{"b": [str(each)]} for each in range(size)]}
+    return widget(f"w{number:05}", spec={"many": list(range(600)), "deep": deep})
 
 
 def _costly(expression: str, objects: int, size: int = 10) -> Sequence[Call]:
-    widgets = [create(partial(widget, f"w{number:05}", spec=_spec(size)), WIDGETS) for number in range(objects)]
+    widgets = [create(partial(_costly_widget, number, size), WIDGETS) for number in range(objects)]
     return [create(partial(_definition, expression), DEFINITIONS), *widgets]
 
 

@@ -27,13 +27,8 @@ Queue = BaseWorkQueue[str]
 async def running(reconcile: Callable[[Queue, str], Work], period: float = _NEVER) -> AsyncIterator[Queue]:
     """A running queue."""
     queue: Queue = BaseWorkQueue("test", lambda key: reconcile(queue, key), period=period)
-    queue.start()
-    try:
-        async with asyncio.timeout(PATIENCE):
-            yield queue
-    finally:
-        async with asyncio.timeout(PATIENCE):
-            await queue.stop()
+    async with asyncio.timeout(PATIENCE), queue.running():
+        yield queue
 
 
 async def turns(count: int = 200) -> None:

@@ -28,6 +28,8 @@ FIELD_MANAGER: Final = "kcp-syncer"
 FINALIZER_PREFIX: Final = f"{GROUP}/"
 HELD_PREFIX: Final = f"syncer.{GROUP}/"
 """The prefix of the labels of `held_label`."""
+SYNC_VERB: Final = "sync"
+"""The verb on a Cluster that its syncer has: the server derives from it what the syncer may read and write."""
 IDENTITY_NAMESPACE: Final = "kube-system"
 """The namespace whose UID identifies a logical cluster, and a Kubernetes cluster."""
 
@@ -50,6 +52,10 @@ class Locator(NamedTuple):
     namespace: str
     name: str = ""
     uid: str = ""
+
+    def is_of(self, logical_cluster_uid: str, cluster_uid: str) -> bool:
+        """Return whether the source is assigned to a Cluster of a logical cluster. Their UIDs count, not their names."""
+        return (self.logical_cluster_uid, self.cluster_uid) == (logical_cluster_uid, cluster_uid)
 
     def encode(self) -> str:
         """Return the value of the annotation."""

@@ -50,16 +50,12 @@ async def _print(
     token_lifetime: float,
 ) -> None:
     from kcp.client import load_configuration
-    from kcp.client.configuration import check_server
     from kcp.logical_clusters import UNNAMED, path_of
+    from kcp.multicluster.clusters import upstream_of
     from kcp.multicluster.clusters.manifest_printing import manifest_of
-    from kcp.multicluster.clusters.manifests import Upstream
 
-    configuration = load_configuration(kcp_kubeconfig, context=kcp_context)
+    upstream = upstream_of(load_configuration(kcp_kubeconfig, context=kcp_context), syncer_server_url)
     async with server(kcp_kubeconfig, kcp_context) as client:
-        upstream = Upstream(configuration.server, configuration.certificate_authority, configuration.tls_server_name)
-        if syncer_server_url:
-            check_server(syncer_server_url)
-            path = "" if client.cluster == UNNAMED else path_of(client.cluster)
-            upstream = upstream._replace(server=syncer_server_url.rstrip("/") + path)
+        path = "" if client.cluster == UNNAMED else path_of(client.cluster)
+        upstream = upstream._replace(server=upstream.server + path)
         click.echo(await manifest_of(client, name, syncer_image, upstream, int(token_lifetime)), nl=False)

@@ -12,18 +12,21 @@ if TYPE_CHECKING:
     from kcp.client import ClientConfiguration
 
 
-async def check_servers(source: ClientConfiguration, target: ClientConfiguration | None = None) -> None:
+async def check_servers(
+    source: ClientConfiguration,
+    target: ClientConfiguration | None = None,
+    *,
+    flags: tuple[str, str] = ("--kubeconfig", "--to-kubeconfig"),
+) -> None:
     """Check that a command can connect to the server it reads from and the one it writes to, and that they are not the same.
 
-    Raises TransportError for a server that cannot be reached, ConfigurationError where a server refuses the credentials or the
-    protocol, or both are one.
+    ``flags`` are those of their kubeconfigs. Raises TransportError for a server that cannot be reached, ConfigurationError where
+    a server refuses the credentials or the protocol, or both are one.
     """
     from kcp.client import ConfigurationError
 
     if target is not None and source.server.rstrip("/") == target.server.rstrip("/"):
-        raise ConfigurationError(
-            f"--kubeconfig and --to-kubeconfig are both of {source.server}: the cluster to read from must be another one"
-        )
+        raise ConfigurationError(f"{flags[0]} and {flags[1]} are both of {source.server}: they must be of two servers")
     await _check(source)
     if target is not None:
         await _check(target)

@@ -80,7 +80,7 @@ def syncer(cluster: str, cluster_uid: str, verbosity: int, log_format: str, **ch
     """
     from kcp.cli import log_formats
     from kcp.cli.server_checks import check_servers
-    from kcp.client import ClientError, ConfigurationError, load_configuration
+    from kcp.client import ClientError, load_configuration
     from kcp.multicluster.syncer import SyncerSettings
     from kcp.multicluster.syncer.running import SyncerProcess
 
@@ -94,10 +94,7 @@ def syncer(cluster: str, cluster_uid: str, verbosity: int, log_format: str, **ch
     try:
         upstream = load_configuration(choices["from_kubeconfig"], context=choices["from_context"])
         downstream = load_configuration(choices["to_kubeconfig"], context=choices["to_context"])
-        if upstream.server.rstrip("/") == downstream.server.rstrip("/"):
-            raise ConfigurationError(f"--from-kubeconfig and --to-kubeconfig are both of {upstream.server}")
-        for each in (upstream, downstream):
-            asyncio.run(check_servers(each))
+        asyncio.run(check_servers(upstream, downstream, flags=("--from-kubeconfig", "--to-kubeconfig")))
     except ClientError as error:
         fail(error)
     settings = SyncerSettings(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from kcp.api.errors import StatusError
 from kcp.api.kinds import GroupResource, GroupVersion, GroupVersionKind
 from kcp.client.transport.requests import segment
 
@@ -50,6 +51,12 @@ class APIResource:
     def group_version_kind(self) -> GroupVersionKind:
         """Group, version and kind."""
         return GroupVersionKind(self.group, self.version, self.kind)
+
+    def is_absence(self, error: StatusError, name: str) -> bool:
+        """Return whether a 404 says that an object does not exist, not its type or its server: it names the object."""
+        details = error.details or {}
+        kinds = (self.plural, self.kind.lower())
+        return details.get("name") == name and str(details.get("kind", "")).lower() in kinds
 
     def path(self, namespace: str = "", name: str = "", subresource: str = "") -> str:
         """Return the path of the collection or of an object. An empty namespace means all namespaces."""

@@ -2,13 +2,13 @@
 
 Follows kube-controller-manager's namespace controller: while ``spec.finalizers`` holds ``kubernetes`` the namespace is
 Terminating and its objects are deleted. Conditions say which are left; when none are, the finalizer and with it the
-namespace are removed.
+namespace are removed. While a definition cannot be read, objects of its types may be left: the namespace stays, and says why.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from kcp.api import documents, metadata
@@ -48,15 +48,17 @@ class NamespaceController(FinalizingController):
         context = system_context(key.cluster)
         left: dict[str, Remaining] = {}
         pacer = Pacer()
-        for type_ in _namespaced_types(await registry.catalog.load(key.cluster)):
+        surface = await registry.catalog.load(key.cluster)
+        for type_ in _namespaced_types(surface):
             await pacer.pause()
             range_ = Range(type_.storage, key.cluster, key.name)
             remaining = await delete_everything(registry, context, type_, range_)
             if remaining.objects:
                 left[str(type_.resource)] = remaining
-        target = Target(namespaces, "", key.name, "status" if left else "finalize")
-        change = _with_conditions(left) if left else _without_finalizer
-        return await ignore_not_found(registry.change(context, target, change)) and bool(left)
+        waits = bool(left or surface.unreadable)
+        target = Target(namespaces, "", key.name, "status" if waits else "finalize")
+        change = _with_conditions(left, surface.unreadable) if waits else _without_finalizer
+        return await ignore_not_found(registry.change(context, target, change)) and waits
 
 
 def _namespaced_types(surface: Surface) -> list[ResourceType]:
@@ -74,8 +76,9 @@ def _without_finalizer(old: Object) -> Object:
     return dict(old, spec=spec)
 
 
-_CONTENT_FOUND: Final = (
-    ("NamespaceDeletionDiscoveryFailure", "False", "ResourcesDiscovered", "All resources successfully discovered"),
+_Condition = tuple[str, str, str, str]
+"""The type, status, reason and message of a condition."""
+_CONTENT_FOUND: Final[tuple[_Condition, ...]] = (
     (
         "NamespaceDeletionGroupVersionParsingFailure",
         "False",
@@ -89,12 +92,15 @@ _CONTENT_FOUND: Final = (
         "All content successfully deleted, may be waiting on finalization",
     ),
 )
-"""Conditions that say the same of every namespace that still has objects: type, status, reason, message."""
+"""Conditions that say the same of every namespace that still has objects."""
 
 
-def _with_conditions(left: dict[str, Remaining]) -> Callable[[Object], Object]:
-    """The change of a namespace's status that says which objects are left, by resource, and which finalizers keep them."""
-    conditions = [*_CONTENT_FOUND, _content_remaining(left), _finalizers_remaining(left)]
+def _with_conditions(left: dict[str, Remaining], unreadable: Sequence[str]) -> Callable[[Object], Object]:
+    """The change of a namespace's status that says what it waits for.
+
+    That is the objects that are left, by resource, the finalizers that keep them, and the definitions that cannot be read.
+    """
+    conditions = [_discovery_failed(unreadable), *_CONTENT_FOUND, _content_remaining(left), _finalizers_remaining(left)]
 
     def change(old: Object) -> Object:
         status = dict(old.get("status") or {})
@@ -115,13 +121,26 @@ def _with_conditions(left: dict[str, Remaining]) -> Callable[[Object], Object]:
     return change
 
 
-def _content_remaining(left: dict[str, Remaining]) -> tuple[str, str, str, str]:
+def _discovery_failed(unreadable: Sequence[str]) -> _Condition:
+    type_ = "NamespaceDeletionDiscoveryFailure"
+    if not unreadable:
+        return type_, "False", "ResourcesDiscovered", "All resources successfully discovered"
+    groups = sorted({name.partition(".")[2] for name in unreadable})
+    failed = (
+        f"Discovery failed for some groups, {len(groups)} failing: unable to retrieve the complete list of server APIs"
+    )
+    return type_, "True", "DiscoveryFailed", f"{failed}: definitions that cannot be read: {', '.join(unreadable)}"
+
+
+def _content_remaining(left: dict[str, Remaining]) -> _Condition:
+    if not left:
+        return "NamespaceContentRemaining", "False", "ContentRemoved", "All content successfully removed"
     counts = ", ".join(f"{resource} has {remaining.objects} resource instances" for resource, remaining in left.items())
     message = f"Some resources are remaining: {counts}"
     return "NamespaceContentRemaining", "True", "SomeResourcesRemain", message
 
 
-def _finalizers_remaining(left: dict[str, Remaining]) -> tuple[str, str, str, str]:
+def _finalizers_remaining(left: dict[str, Remaining]) -> _Condition:
     counts: Counter[str] = Counter()
     for remaining in left.values():
         counts.update(remaining.finalizers)

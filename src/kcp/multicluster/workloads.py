@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 from kcp.api.times import now
+from kcp.client import APIResource
 from kcp.schema.raw_schemas import objects, text
 
 Object = dict[str, Any]
@@ -91,6 +92,18 @@ def rolling_limits(strategy: Mapping[str, Any], replicas: int) -> tuple[int, int
 def without_zeros(counts: Mapping[str, int]) -> dict[str, int]:
     """Return the counts that Kubernetes writes: it leaves zeros out."""
     return {field: number for field, number in counts.items() if number}
+
+
+def controller_reference(resource: APIResource, owner: Mapping[str, Any]) -> Object:
+    """Return the owner reference to the controller of an object."""
+    return {
+        "apiVersion": resource.api_version,
+        "kind": resource.kind,
+        "name": owner["metadata"]["name"],
+        "uid": owner["metadata"]["uid"],
+        "controller": True,
+        "blockOwnerDeletion": True,
+    }
 
 
 def merge_patch(old: Mapping[str, Any], new: Mapping[str, Any]) -> Object:

@@ -10,10 +10,11 @@ sink, ``w2`` is busy sending. Publishing revision 41, a widget in ``ns``, goes t
 
     _route       group (widgets, *, None): waiting=[41]    group (widgets, root, ns): waiting=[41]
                  each group starts a round, at once or by a timer; the bookmark of its subscriptions (`revision`) is 40 until then
-    _round       w1.deliver([41])  buffer=[41], has a sink: to_push=[w1]
+    _round       rounds=[([41], [w2, w1])] in the one group, [([41], [w3])] in the other
+    _deliver     w1.deliver([41])  buffer=[41], has a sink: push
+                 w1.push()         sink([41]) accepts: buffer=[], delivered=41; the task of w1 has not run
                  w2.deliver([41])  buffer=[41], no sink: the buffer waits for the next call of `next`
                  w3.deliver([41])  as w1, in the round of its own group
-    _push_round  w1.push()         sink([41]) accepts: buffer=[], delivered=41; the task of w1 has not run
                  w3.push()         sink([41]) returns false (the connection is full): the future of `next` resolves, and the
                                    task of w3 takes [41] itself
 
@@ -64,8 +65,12 @@ _GATHER: Final = 5e-6
 """Seconds per watcher that a round waits for changes of other writers."""
 _MAX_GATHER: Final = 0.003
 _MIN_TIMER: Final = 2e-4
-_SLICE: Final = 0.001
-"""Seconds of pushing after which the hub yields to the event loop."""
+_SLICE: Final = 0.0005
+"""Seconds of delivering after which the hub yields to the event loop."""
+_MANY: Final = 500
+_REST: Final = 0.001
+"""Subscriptions that a round has left from which it rests before it goes on, and for how many seconds. The HTTP server needs
+twice as long to send what it is given: what others are sent meanwhile would wait behind all of it."""
 _CHARGED_FROM: Final = 0.0001
 """Seconds from which the first part of a delivery is charged."""
 _OBSERVED_FROM: Final = 0.005
@@ -114,6 +119,7 @@ class HubSubscription:
         "_started",
         "_timer",
         "_waiter",
+        "rounds",
     )
 
     def __init__(self, hub: Hub, range_: Range, after: int, history: History | None, limit: int) -> None:
@@ -127,6 +133,8 @@ class HubSubscription:
         self._started = False
         self._lost = False
         self._closed = False
+        self.rounds = 0
+        """The number of the last round of its group that it has got, or that began before it joined."""
         self._waiter: asyncio.Future[None] | None = None
         self._sink: Sink | None = None
         self._timer: asyncio.TimerHandle | None = None
@@ -146,7 +154,7 @@ class HubSubscription:
         """All events of the range up to this revision have been delivered."""
         if self._buffer or self._history is not None or self._lost or self._closed:
             return self._delivered
-        return max(self._delivered, self._hub.delivered_through(self._range))
+        return max(self._delivered, self._hub.delivered_through(self._range, self.rounds))
 
     def deliver(self, events: Batch) -> bool:
         """Add a batch to the buffer (called by the hub). Returns whether the hub must call `push`.
@@ -274,10 +282,21 @@ class HubSubscription:
             self.wake()
 
 
-class _Group:
-    """The subscriptions of one range, and the events that wait for their next round."""
+class _Round(NamedTuple):
+    """The delivery of a batch: the subscriptions that have not got it yet, the next one last."""
 
-    __slots__ = ("cluster", "last_round", "pushing", "scheduled", "subscriptions", "to_push", "waiting")
+    number: int
+    batch: Batch
+    left: list[HubSubscription]
+
+
+class _Group:
+    """The subscriptions of one range, the events that wait for their next round, and the rounds that are going on.
+
+    There is more than one when a new subscription has brought a round forward. ``number`` is that of the last round.
+    """
+
+    __slots__ = ("cluster", "last_round", "number", "rounds", "scheduled", "subscriptions", "waiting")
 
     def __init__(self, cluster: str) -> None:
         self.cluster = cluster
@@ -285,8 +304,8 @@ class _Group:
         self.subscriptions: dict[HubSubscription, None] = {}
         self.waiting = Batch()
         self.scheduled = False
-        self.to_push: deque[HubSubscription] = deque()
-        self.pushing = False
+        self.rounds: deque[_Round] = deque()
+        self.number = 0
 
 
 class Hub:
@@ -312,10 +331,14 @@ class Hub:
         """The number of subscriptions."""
         return sum(len(group.subscriptions) for group in self._groups.values())
 
-    def delivered_through(self, range_: Range) -> int:
-        """The revision up to which all events of a range have been delivered to its group."""
+    def delivered_through(self, range_: Range, number: int) -> int:
+        """The revision up to which a subscription that has got the rounds up to a number has got all events of a range."""
         group = self._groups.get(range_)
-        return group.waiting[0].revision - 1 if group is not None and group.waiting else self.revision
+        if group is None:
+            return self.revision
+        missing = group.number - number
+        following = group.rounds[-missing].batch if missing else group.waiting
+        return following[0].revision - 1 if following else self.revision
 
     def subscribe(self, range_: Range, after: int, history: History | None, limit: int) -> HubSubscription:
         """Subscribe to a range after a revision. ``history`` reads the events up to now; None: there are none."""
@@ -331,6 +354,7 @@ class Hub:
             group = self._groups[subscription.range] = _Group(subscription.range[1])
         elif group.waiting:
             self._round(group)  # events published before go to the earlier subscriptions only
+        subscription.rounds = group.number
         group.subscriptions[subscription] = None
 
     def remove(self, subscription: HubSubscription) -> None:
@@ -405,14 +429,14 @@ class Hub:
                 size = len(group.subscriptions)
                 since = self._loop.time() - group.last_round
                 wait = max(min(size * _INTERVAL, _MAX_INTERVAL) - since, min(size * _GATHER, _MAX_GATHER))
-                if wait < _MIN_TIMER and not group.pushing:
+                if wait < _MIN_TIMER and not group.rounds:
                     self._round(group)
                 else:
                     group.scheduled = True
                     self._loop.call_later(wait, self._begin_round, group)
 
     def _begin_round(self, group: _Group) -> None:
-        if group.pushing:  # a round now would make each subscription join two batches
+        if group.rounds:  # a round now would make each subscription join two batches
             self._loop.call_later(_SLICE, self._begin_round, group)
         else:
             self._round(group)
@@ -422,23 +446,37 @@ class Hub:
         group.last_round = self._loop.time()
         if group.waiting:  # empty if a new subscription has brought the round forward
             batch, group.waiting = group.waiting, Batch()
-            group.to_push.extend([each for each in list(group.subscriptions) if each.deliver(batch)])
-            if not group.pushing and (passed := self._push_round(group)) > _CHARGED_FROM:
+            is_first = not group.rounds
+            group.number += 1
+            group.rounds.append(_Round(group.number, batch, [*reversed(group.subscriptions)]))
+            if is_first and (passed := self._deliver(group)) > _CHARGED_FROM:
                 self.charge(group.cluster, passed)
 
-    def _push_round(self, group: _Group) -> float:
-        """Push for a millisecond, and go on later. Returns the seconds that it took."""
-        to_push = group.to_push
-        began = time.monotonic()
+    def _deliver(self, group: _Group) -> float:
+        """Deliver for a part of a millisecond, and go on later. Returns the seconds that it took."""
+        rounds, subscriptions, clock = group.rounds, group.subscriptions, time.monotonic
+        began = clock()
         until = began + _SLICE
-        while to_push:
-            to_push.popleft().push()
-            if time.monotonic() > until:
+        while rounds:
+            number, batch, left = rounds[0]
+            while left:
+                subscription = left.pop()
+                if subscription in subscriptions:
+                    subscription.rounds = number
+                    if subscription.deliver(batch):
+                        subscription.push()
+                if clock() > until:
+                    break
+            if left:
                 break
+            rounds.popleft()
         passed = self._observe(began)
-        group.pushing = bool(to_push)
-        if group.pushing:
-            self.scheduler(group.cluster, partial(self._push_round, group))
+        if rounds:
+            go_on = partial(self._deliver, group)
+            if len(rounds[0].left) < _MANY:
+                self.scheduler(group.cluster, go_on)
+            else:
+                self._loop.call_later(_REST, self.scheduler, group.cluster, go_on)
         return passed
 
     def _notify_followers(self, events: Sequence[Event]) -> None:
@@ -462,6 +500,11 @@ class Hub:
         """End every subscription, after delivering what was published."""
         for group in list(self._groups.values()):
             self._round(group)
+            for number, batch, left in group.rounds:
+                for subscription in [each for each in reversed(left) if each in group.subscriptions]:
+                    subscription.rounds = number
+                    subscription.deliver(batch)
+            group.rounds.clear()
         self.closed = True
         for group in list(self._groups.values()):
             for subscription in list(group.subscriptions):

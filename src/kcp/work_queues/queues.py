@@ -11,7 +11,8 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import Counter, deque
-from collections.abc import Callable, Coroutine, Hashable
+from collections.abc import AsyncIterator, Callable, Coroutine, Hashable
+from contextlib import asynccontextmanager
 from typing import Any, ClassVar, Final, Generic, TypeVar
 
 from kcp.work_queues.fair_order import FairOrder
@@ -34,7 +35,7 @@ class RetryError(Exception):
     """Raised by a reconciliation to request a retry with backoff that is not logged as a failure."""
 
 
-def _is_cancelled() -> bool:
+def is_cancelled() -> bool:
     """Return whether the running task itself is cancelled."""
     task = asyncio.current_task()
     return task is not None and task.cancelling() > 0
@@ -95,6 +96,15 @@ class BaseWorkQueue(Generic[K]):
         for key, timer in delayed.items():
             timer.cancel()
             self._push(key)
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Run the workers until the end of the block."""
+        self.start()
+        try:
+            yield
+        finally:
+            await self.stop()
 
     def add(self, key: K) -> None:
         """Queue a key. A key that was reconciled too often in this period is delayed until the next one."""
@@ -189,7 +199,7 @@ class BaseWorkQueue(Generic[K]):
         except RetryError:
             self.add_with_backoff(key)
         except asyncio.CancelledError as error:
-            if _is_cancelled():
+            if is_cancelled():
                 self._dirty.add(key)
                 raise
             self._failed(key, error)  # the reconciliation awaited a task that was cancelled

@@ -46,7 +46,7 @@ class ControlPlane:
             return condition(found)
 
         try:
-            await eventually(holds, what, 60)
+            await eventually(holds, what)
         except AssertionError as error:
             raise AssertionError(f"{error}: {found.get('status')}") from None
         return found
@@ -75,7 +75,7 @@ class ControlPlane:
                 return True
             return False
 
-        await eventually(gone, f"{name} is gone", 60)
+        await eventually(gone, f"{name} is gone")
 
 
 def condition_of(found: Object, kind: str = "Ready") -> Object:

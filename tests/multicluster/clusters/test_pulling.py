@@ -59,7 +59,7 @@ async def test_an_installed_syncer_syncs_with_the_permissions_that_it_has(
         name = f"kcp-syncer-us-east1-{uid[:8]}"
         deployments = downstream.resource(DEPLOYMENTS, name)
         async with installing(kcp_cluster, "example.com/kcp:1"):
-            await eventually(lambda: _available(deployments, name), "the Deployment of the syncer is available", 60)
+            await eventually(lambda: _available(deployments, name), "the Deployment of the syncer is available")
             found = await plane.becomes("us-east1", lambda each: "capacity" in each.get("status", {}), "it is known")
             assert found["status"]["capacity"]["cpu"] == "16"
             up, down = await start_pod(downstream, name, folder)
@@ -70,7 +70,7 @@ async def test_an_installed_syncer_syncs_with_the_permissions_that_it_has(
                     await sync_a_workload(plane, downstream)
         generation = (await deployments.get(name))["metadata"]["generation"]
         async with installing(kcp_cluster, "example.com/kcp:2"):
-            await eventually(lambda: _has_image(deployments, name, "example.com/kcp:2"), "it is rolled", 60)
+            await eventually(lambda: _has_image(deployments, name, "example.com/kcp:2"), "it is rolled")
             assert (await deployments.get(name))["metadata"]["generation"] == generation + 1
             await plane.clusters.delete("us-east1")
             await plane.vanishes("us-east1")
@@ -117,9 +117,9 @@ async def sync_a_workload(plane: ControlPlane, downstream: Client) -> None:
     async def ready() -> bool:
         return bool((await deployments.get("web")).get("status", {}).get("readyReplicas") == 2)
 
-    await eventually(created, "the negotiated API is published", 60)
-    await eventually(ready, "the Deployment runs in the cluster", 60)
-    (copy,) = await eventually(lambda: _copies(downstream, SECRETS), "the Secret is in the cluster", 60)
+    await eventually(created, "the negotiated API is published")
+    await eventually(ready, "the Deployment runs in the cluster")
+    (copy,) = await eventually(lambda: _copies(downstream, SECRETS), "the Secret is in the cluster")
     assert base64.b64decode(copy["data"]["a"]) == b"b"
 
 

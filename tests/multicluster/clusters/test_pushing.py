@@ -42,7 +42,7 @@ async def assigned(plane: ControlPlane, name: str, cluster: str) -> None:
             return False
         return True
 
-    await eventually(created, "the negotiated API is published", 60)
+    await eventually(created, "the negotiated API is published")
 
 
 async def test_assigned_objects_reach_a_registered_cluster(kcp_server: Server, kcp_cluster: LogicalCluster) -> None:
@@ -58,7 +58,7 @@ async def test_assigned_objects_reach_a_registered_cluster(kcp_server: Server, k
         await plane.register("us-east1", east.kubeconfig.read_text())
         await plane.is_ready("us-east1", "True", "SyncerReady")
         await assigned(plane, "clock", "us-east1")
-        await eventually(lambda: copies(downstream), "the copy is there", 60)
+        await eventually(lambda: copies(downstream), "the copy is there")
         await plane.becomes("us-east1", lambda each: GADGETS in each["status"]["syncedResources"], "the type is synced")
         await plane.clusters.delete("us-east1")
         await plane.vanishes("us-east1")
@@ -86,7 +86,7 @@ async def test_another_controller_takes_over(kcp_server: Server, kcp_cluster: Lo
             async def taken_over() -> bool:
                 return await _holder(root) not in ("", first)
 
-            await eventually(taken_over, "the other candidate leads", 60)
+            await eventually(taken_over, "the other candidate leads")
             heartbeat = (await plane.clusters.get("us-east1"))["status"]["lastHeartbeatTime"]
             await plane.becomes(
                 "us-east1", lambda each: each["status"]["lastHeartbeatTime"] != heartbeat, "its syncer runs"

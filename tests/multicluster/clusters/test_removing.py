@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import suppress
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 from kcp.client import APIResource, Client, NotFoundError, load_configuration
@@ -66,22 +67,24 @@ class Copies:
         return [name for each in listed.items if (name := each["metadata"]["name"]) != "kube-root-ca.crt"]
 
 
-async def copies_of(plane: ControlPlane, downstream: Client, name: str) -> Copies:
-    """What the syncer of a Cluster makes."""
-    namespace = await plane.client.resource(NAMESPACES).get("kube-system")
-    return Copies(plane, downstream, await plane.clusters.get(name), namespace["metadata"]["uid"])
-
-
-async def test_a_removed_cluster_takes_what_was_synced_along(kcp_server: Server, kcp_cluster: LogicalCluster) -> None:
-    east = kcp_server.logical_cluster()
+@asynccontextmanager
+async def registered(server: Server, home: LogicalCluster) -> AsyncIterator[tuple[ControlPlane, Client, Copies]]:
+    """A Cluster that is ready, as `kcp cluster register` makes it, with a client of its Kubernetes cluster."""
+    east = server.logical_cluster()
     await define_gadgets(east)
     async with (
-        controlled(kcp_cluster, PushedSyncers(BeatingSyncer().run)) as plane,
+        controlled(home, PushedSyncers(BeatingSyncer().run)) as plane,
         Client(load_configuration(east.kubeconfig, qps=0.0)) as downstream,
     ):
         await administration.register(plane.client, "us-east1", east.kubeconfig.read_text(), {})
         await plane.is_ready("us-east1", "True", "SyncerReady")
-        copies = await copies_of(plane, downstream, "us-east1")
+        namespace = await plane.client.resource(NAMESPACES).get("kube-system")
+        cluster = await plane.clusters.get("us-east1")
+        yield plane, downstream, Copies(plane, downstream, cluster, namespace["metadata"]["uid"])
+
+
+async def test_a_removed_cluster_takes_what_was_synced_along(kcp_server: Server, kcp_cluster: LogicalCluster) -> None:
+    async with registered(kcp_server, kcp_cluster) as (plane, downstream, copies):
         await copies.make("a", "b")
         await downstream.resource(CONFIG_MAPS).create({"metadata": {"name": "local"}})
         held = {"name": "a", "finalizers": [finalizer("us-east1")], "labels": {held_label("us-east1"): ""}}
@@ -101,15 +104,7 @@ async def test_a_removed_cluster_takes_what_was_synced_along(kcp_server: Server,
 
 async def test_what_is_not_proven_to_be_a_copy_stays(kcp_server: Server, kcp_cluster: LogicalCluster) -> None:
     """The mark alone is no proof: the locator must name the Cluster and the logical cluster."""
-    east = kcp_server.logical_cluster()
-    await define_gadgets(east)
-    async with (
-        controlled(kcp_cluster, PushedSyncers(BeatingSyncer().run)) as plane,
-        Client(load_configuration(east.kubeconfig, qps=0.0)) as downstream,
-    ):
-        await plane.register("us-east1", east.kubeconfig.read_text())
-        await plane.is_ready("us-east1", "True", "SyncerReady")
-        copies = await copies_of(plane, downstream, "us-east1")
+    async with registered(kcp_server, kcp_cluster) as (plane, downstream, copies):
         await copies.make("copy")
         await copies.make("of-another-cluster", cluster_uid="another")
         await copies.make("of-another-logical-cluster", logical_cluster_uid="another")
@@ -120,17 +115,10 @@ async def test_what_is_not_proven_to_be_a_copy_stays(kcp_server: Server, kcp_clu
 
 
 async def test_a_cluster_that_is_away_can_be_forgotten(kcp_server: Server, kcp_cluster: LogicalCluster) -> None:
-    east = kcp_server.logical_cluster()
-    await define_gadgets(east)
-    async with (
-        controlled(kcp_cluster, PushedSyncers(BeatingSyncer().run)) as plane,
-        Client(load_configuration(east.kubeconfig, qps=0.0)) as downstream,
-    ):
-        await plane.register("us-east1", east.kubeconfig.read_text())
-        await plane.is_ready("us-east1", "True", "SyncerReady")
-        copies = await copies_of(plane, downstream, "us-east1")
+    async with registered(kcp_server, kcp_cluster) as (plane, _, copies):
         await copies.make("a")
-        await plane.clusters.patch("us-east1", {"spec": {"kubeconfig": UNREACHABLE}})
+        spec = {"kubeconfig": UNREACHABLE, "kubeconfigSecretRef": None}
+        await plane.clusters.patch("us-east1", {"spec": spec})
         await plane.clusters.delete("us-east1")
         found = await plane.is_ready("us-east1", "False", "ClusterUnreachable")
         await eventually(lambda: _mentions_force(plane), "the message says what can be done")

@@ -134,7 +134,7 @@ class World:
         """Wait until both sides agree, and check the whole history."""
         history: History = self.recorder.history
         try:
-            await eventually(lambda: not disagreements(history), "both sides agree", 90)
+            await eventually(lambda: not disagreements(history), "both sides agree")
         finally:
             violations = check(history)
             assert not violations, "\n".join(map(str, violations))

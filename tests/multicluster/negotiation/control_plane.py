@@ -65,7 +65,7 @@ class ControlPlane:
             return found is not None and condition(found)
 
         try:
-            await eventually(holds, what, 60)
+            await eventually(holds, what)
         except AssertionError as error:
             raise AssertionError(f"{error}: {(found or {}).get('status')}") from None
         assert found is not None

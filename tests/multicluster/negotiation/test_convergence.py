@@ -149,7 +149,7 @@ async def test_negotiation_ends_where_its_rules_change_nothing(kcp_cluster: Logi
                 return not last
 
             try:
-                await eventually(is_settled, "negotiation has ended", 60)
+                await eventually(is_settled, "negotiation has ended")
             except AssertionError as error:
                 raise AssertionError(f"{error}: {last}") from None
 

@@ -57,7 +57,7 @@ class Fleet:
             condition = self.conditions(name).get("Ready", {})
             return condition if condition.get("status") == status and reason in ("", condition["reason"]) else None
 
-        condition = wait_until(found, f"{name} is Ready={status} {reason}", 90)
+        condition = wait_until(found, f"{name} is Ready={status} {reason}")
         assert condition is not None
         return condition
 
@@ -73,12 +73,12 @@ class Fleet:
 
     def serves(self, resource: str) -> None:
         """Wait until a resource is served here."""
-        wait_until(lambda: resource in self.kubectl("api-resources", "-o", "name"), f"{resource} is served", 90)
+        wait_until(lambda: resource in self.kubectl("api-resources", "-o", "name"), f"{resource} is served")
 
     def runs(self, name: str, replicas: int) -> None:
         """Wait until a Deployment has so many ready copies."""
         ready = f"{replicas}/{replicas}"
-        wait_until(lambda: ready in self.kubectl("get", "deploy", name), f"{name} has {ready} copies", 90)
+        wait_until(lambda: ready in self.kubectl("get", "deploy", name), f"{name} has {ready} copies")
 
     def remove_clusters(self) -> None:
         """Remove all Clusters, with what was synced."""

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from kcp.api.times import whole_time
-from kcp.client import Client, NotFoundError, load_configuration
+from kcp.client import APIResource, Client, NotFoundError, load_configuration
 from kcp.multicluster import clusters, splitter
 from kcp.multicluster.clusters.running import Mode, Options
 from kcp.multicluster.placement import CLUSTER_LABEL, CLUSTERS
@@ -23,6 +23,7 @@ from tests.support.waiting import eventually
 
 Object = dict[str, Any]
 DEPLOYMENTS = DEPLOYMENT.resource
+EVENTS = APIResource("", "v1", "events", "Event")
 OPTIONS = Options(
     mode=Mode.PUSH,
     resources=("deployments.apps",),
@@ -55,7 +56,7 @@ class Fleet:
             resources = (await self.client.discovery.refresh()).resources
             return any(each.group_resource == DEPLOYMENTS.group_resource for each in resources)
 
-        await eventually(served, "Deployments are served", 60)
+        await eventually(served, "Deployments are served")
 
     async def cluster_is(self, name: str, ready: str) -> None:
         """Wait until a cluster is ready or not."""
@@ -64,7 +65,7 @@ class Fleet:
             found = (await self.clusters.get(name)).get("status", {})
             return condition_of(found, "Ready").get("status") == ready
 
-        await eventually(holds, f"cluster {name} is Ready={ready}", 60)
+        await eventually(holds, f"cluster {name} is Ready={ready}")
 
     async def create(self, replicas: int | None = 10, **spec: Any) -> Object:
         """Create the Deployment `web`."""
@@ -117,7 +118,7 @@ class Fleet:
     async def becomes(self, condition: Callable[[], Any], what: str) -> None:
         """Wait for a condition; say what the Deployments are like if it does not come about."""
         try:
-            await eventually(condition, what, 60)
+            await eventually(condition, what)
         except AssertionError as error:
             items = (await self.deployments.list()).items
             found = [(each["metadata"]["name"], each["spec"].get("replicas"), each.get("status")) for each in items]
@@ -126,6 +127,16 @@ class Fleet:
     async def progressing(self) -> str:
         """The reason of the condition Progressing of the Deployment."""
         return str(condition_of((await self.root()).get("status") or {}, "Progressing").get("reason", ""))
+
+    async def told(self, *messages: str) -> None:
+        """Wait for Events about the Deployment."""
+        events = self.client.resource(EVENTS)
+
+        async def holds() -> bool:
+            found = (await events.list(field_selector={"involvedObject.name": "web"})).items
+            return {each["message"] for each in found} >= set(messages)
+
+        await self.becomes(holds, f"there are the Events {messages}")
 
     async def vanishes(self) -> None:
         """Wait until there are no Deployments."""
@@ -174,7 +185,7 @@ async def joined(*found: SimulatedCluster, resources: Sequence[str] = OPTIONS.re
                 except NotFoundError:
                     return False
 
-            await eventually(installed, "Clusters are served", 60)
+            await eventually(installed, "Clusters are served")
             await fleet.register(*found)
             yield fleet
             for each in running:

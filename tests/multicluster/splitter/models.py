@@ -7,8 +7,9 @@ from typing import Any
 from kcp.multicluster.splitter.clusters import Cluster, Use
 from kcp.multicluster.splitter.kinds import DEPLOYMENT, SplitKind
 from kcp.multicluster.splitter.leaves import Leaf, leaf_of
-from kcp.multicluster.splitter.planning import Plan, Root, plan
+from kcp.multicluster.splitter.planning import plan
 from kcp.multicluster.splitter.policies import Policy
+from kcp.multicluster.splitter.roots import Plan, Root
 from kcp.multicluster.workloads import rolling_limits
 
 Object = dict[str, Any]

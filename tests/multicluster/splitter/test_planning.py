@@ -10,7 +10,8 @@ import pytest
 from kcp.logical_clusters import ANNOTATION
 from kcp.multicluster.placement import CLUSTER_LABEL, OWNED_BY_LABEL
 from kcp.multicluster.splitter.clusters import Cluster, Use, cluster_of
-from kcp.multicluster.splitter.kinds import JOB, STATEFUL_SET
+from kcp.multicluster.splitter.kinds import STATEFUL_SET
+from kcp.multicluster.splitter.leaves import STRATEGY_ANNOTATION, TEMPLATE_GENERATION_ANNOTATION
 from kcp.multicluster.splitter.placing import PLACED_ANNOTATION, chosen_cluster
 from kcp.multicluster.splitter.policies import InvalidPolicyError, Policy, policy_of
 from tests.multicluster.splitter.models import World, clusters, deployment, template
@@ -28,7 +29,11 @@ def test_a_leaf_is_like_its_root() -> None:
     (leaf,) = world.step().creates
     assert leaf["metadata"]["name"] == "web--east"
     assert leaf["metadata"]["labels"] == {"app": "web", CLUSTER_LABEL: "east", OWNED_BY_LABEL: "web"}
-    assert leaf["metadata"]["annotations"] == {"note": "x"}
+    own = {
+        TEMPLATE_GENERATION_ANNOTATION: "1",
+        STRATEGY_ANNOTATION: leaf["metadata"]["annotations"][STRATEGY_ANNOTATION],
+    }
+    assert leaf["metadata"]["annotations"] == {"note": "x", **own}
     assert leaf["spec"] == {**root["spec"], "replicas": 10}
 
 
@@ -36,6 +41,7 @@ def test_changes_of_the_root_reach_a_leaf_and_those_of_the_syncer_stay() -> None
     world = World(deployment(10), clusters(east=Use.OPEN))
     world.settle()
     meta = world.leaves["web--east"]["metadata"]
+    own = dict(meta["annotations"])
     meta["labels"]["syncer.workload.kcp.io/east"] = ""
     meta["annotations"]["workload.kcp.io/sync-error"] = "Forbidden: no"
     meta["finalizers"] = ["workload.kcp.io/syncer-east"]
@@ -44,7 +50,7 @@ def test_changes_of_the_root_reach_a_leaf_and_those_of_the_syncer_stay() -> None
     world.root["spec"]["minReadySeconds"] = 3
     (leaf,) = world.step().updates
     assert leaf["metadata"]["labels"].items() >= {"tier": "front", "syncer.workload.kcp.io/east": ""}.items()
-    assert leaf["metadata"]["annotations"] == {"workload.kcp.io/sync-error": "Forbidden: no"}
+    assert leaf["metadata"]["annotations"] == {**own, "workload.kcp.io/sync-error": "Forbidden: no"}
     assert leaf["metadata"]["finalizers"] == ["workload.kcp.io/syncer-east"]
     assert leaf["spec"]["minReadySeconds"] == 3
 
@@ -140,18 +146,6 @@ def test_annotations_say_how_to_split() -> None:
 def test_annotations_without_meaning_are_refused(name: str, value: str) -> None:
     with pytest.raises(InvalidPolicyError, match="annotations of "):
         policy_of({f"workload.kcp.io/{name}": value}, Policy())
-
-
-def test_a_job_keeps_its_parts() -> None:
-    root = {**deployment(None), "kind": "Job"}
-    root["spec"] |= {"completions": 6, "parallelism": 2}
-    world = World(root, clusters(east=Use.OPEN, west=Use.OPEN), JOB)
-    world.step()
-    world.clusters = clusters(east=Use.OPEN, west=Use.OPEN, north=Use.OPEN)
-    assert not any(world.step())
-    world.clusters = clusters(east=Use.OPEN, west=Use.LOST, north=Use.OPEN)
-    (leaf,) = world.step().creates
-    assert (leaf["metadata"]["labels"][CLUSTER_LABEL], leaf["spec"]["completions"]) == ("north", 3)
 
 
 def cluster_object(ready: str = "True", **spec: Any) -> dict[str, Any]:

@@ -79,6 +79,51 @@ def test_all_copies_are_replaced_at_once_where_the_strategy_says_so() -> None:
     assert all(leaf.template for leaf in world.states())
 
 
+def strategies(world: World) -> list[object]:
+    """The strategies of the leaves."""
+    return [leaf.object["spec"]["strategy"] for leaf in world.states()]
+
+
+def test_a_changed_strategy_reaches_leaves_that_roll_nothing_out() -> None:
+    world = World(deployment(6, strategy=rolling(1, 0)), clusters(a=Use.OPEN, b=Use.OPEN))
+    world.settle()
+    for strategy in ({"type": "Recreate"}, rolling("50%", 2)):
+        world.root["spec"] = {**world.root["spec"], "strategy": strategy}
+        assert len(world.step().updates) == 2
+        assert strategies(world) == [strategy, strategy]
+        world.settle()
+        assert not any(world.step())
+
+
+def test_a_changed_strategy_reaches_a_rollout_that_is_under_way() -> None:
+    """Its limits hold over all clusters at once: the rollout gets what the others leave."""
+    world = World(deployment(6, strategy=rolling(1, 0)), clusters(a=Use.OPEN, b=Use.OPEN, c=Use.OPEN))
+    world.settle()
+    world.root["spec"] = {**world.root["spec"], "template": template("web:broken")}
+    for _ in range(3):
+        world.step()
+        for name in world.leaves:
+            world.run(name, broken="web:broken")
+    assert allowed(world) == (1, 0)
+    world.root["spec"] = {**world.root["spec"], "strategy": rolling(2, 1)}
+    world.step()
+    assert allowed(world) == (2, 1)
+    world.root["spec"] = {**world.root["spec"], "strategy": rolling(1, 0)}
+    world.step()
+    assert allowed(world) == (1, 0)
+    assert sorted(leaf.template for leaf in world.states()) == [False, False, True]
+
+
+def test_the_partition_of_a_stateful_set_reaches_its_leaves() -> None:
+    root = {**deployment(4), "kind": "StatefulSet"}
+    world = World(root, clusters(a=Use.OPEN, b=Use.OPEN), STATEFUL_SET)
+    world.settle()
+    strategy = {"type": "RollingUpdate", "rollingUpdate": {"partition": 1}}
+    world.root["spec"] = {**world.root["spec"], "updateStrategy": strategy}
+    world.settle()
+    assert [leaf.object["spec"]["updateStrategy"] for leaf in world.states()] == [strategy, strategy]
+
+
 def test_a_paused_deployment_is_scaled_but_keeps_its_template() -> None:
     world = World(deployment(6), clusters(a=Use.OPEN, b=Use.OPEN))
     world.settle()

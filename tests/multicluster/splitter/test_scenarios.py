@@ -46,13 +46,14 @@ async def test_ten_copies_run_on_two_clusters(found: Clusters, tmp_path: Path) -
         )
         (copy,) = await deployments_of(found[0])
         assert copy["spec"]["replicas"] == 5
+        await fleet.told(*(f"Scaled up leaf web--{name} from 0 to 5" for name in ("us-east1", "us-west1")))
         await fleet.deployments.delete("web")
         await fleet.vanishes()
 
         async def empty() -> bool:
             return not await deployments_of(found[0])
 
-        await eventually(empty, "the copies are gone", 60)
+        await eventually(empty, "the copies are gone")
 
 
 async def test_copies_are_split_exactly_and_follow_the_root(found: Clusters) -> None:
@@ -145,7 +146,7 @@ async def test_stateful_sets_and_jobs_are_split_and_daemon_sets_are_placed(found
             served = {str(each.group_resource) for each in (await fleet.client.discovery.refresh()).resources}
             return served >= set(resources)
 
-        await eventually(started, "all types are served", 60)
+        await eventually(started, "all types are served")
         await asyncio.to_thread(_run_workloads, kubectl)
 
 

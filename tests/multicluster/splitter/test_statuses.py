@@ -7,6 +7,7 @@ from typing import Any
 from kcp.multicluster.placement import SYNC_ERROR_ANNOTATION
 from kcp.multicluster.splitter.clusters import Use
 from kcp.multicluster.splitter.kinds import JOB, REPLICA_SET, STATEFUL_SET
+from kcp.multicluster.splitter.leaves import TEMPLATE_GENERATION_ANNOTATION
 from kcp.multicluster.splitter.planning import situation
 from kcp.multicluster.splitter.statuses import summed_status
 from kcp.multicluster.workloads import condition_of
@@ -60,8 +61,27 @@ def test_copies_of_another_template_are_not_updated() -> None:
     assert reason(status(world)) == ("True", "ReplicaSetUpdated")
 
 
-def test_copies_of_a_spec_that_its_cluster_has_not_seen_are_not_updated() -> None:
+def test_copies_stay_updated_while_their_number_changes() -> None:
     world = two_clusters()
+    world.root["spec"] = {**world.root["spec"], "replicas": 14}
+    world.step()
+    assert status(world)["updatedReplicas"] == 10
+    assert reason(status(world)) == ("True", "ReplicaSetUpdated")
+
+
+def test_copies_of_a_template_that_its_cluster_has_not_observed_are_not_updated() -> None:
+    world = two_clusters(strategy={"type": "Recreate"})
+    world.root["spec"] = {**world.root["spec"], "template": template("web:2")}
+    world.step()
+    assert "updatedReplicas" not in status(world)
+    world.run("web--east")
+    assert status(world)["updatedReplicas"] == 5
+
+
+def test_a_leaf_that_does_not_say_since_when_it_has_its_template_is_updated_when_all_of_it_is_observed() -> None:
+    world = two_clusters()
+    for leaf in world.leaves.values():
+        leaf["metadata"]["annotations"].pop(TEMPLATE_GENERATION_ANNOTATION)
     world.leaves["web--east"]["metadata"]["generation"] += 1
     assert status(world)["updatedReplicas"] == 5
 
@@ -173,6 +193,16 @@ def test_a_job_is_complete_when_all_its_leaves_are() -> None:
     found = status(world)
     assert (found["succeeded"], found["completionTime"]) == (5, "2026-01-01T00:00:09Z")
     assert reason(found, "Complete") == ("True", "CompletionsReached")
+
+
+def test_a_part_of_a_job_that_is_done_counts_when_its_cluster_is_lost() -> None:
+    world = job(5, 2)
+    world.step()
+    done = {"type": "Complete", "status": "True", "reason": "", "message": ""}
+    for leaf in world.leaves.values():
+        leaf["status"] = {"succeeded": leaf["spec"]["completions"], "conditions": [done]}
+    world.clusters = clusters(east=Use.OPEN, west=Use.LOST)
+    assert reason(status(world), "Complete") == ("True", "CompletionsReached")
 
 
 def test_a_job_fails_when_a_leaf_does() -> None:

@@ -61,7 +61,7 @@ def test_an_object_takes_three_requests_down_and_one_up(run: Run) -> None:
                     await world.up.client.resource(DEPLOYMENTS, "shop").create(deployment(name))
                 for name in names:
                     await world.down.becomes(DEPLOYMENTS, world.there, name)
-                await eventually(lambda: syncer.is_idle, "nothing is left to do", 20)
+                await eventually(lambda: syncer.is_idle, "nothing is left to do")
                 # the finalizer; is the place free; the copy
                 down = {("up", "PATCH", "object"): 10, ("down", "GET", "object"): 10, ("down", "PATCH", "object"): 10}
                 assert dict(requests) == down
@@ -69,17 +69,17 @@ def test_an_object_takes_three_requests_down_and_one_up(run: Run) -> None:
                     await world.down.write_status(DEPLOYMENTS, world.there, name, {"replicas": 2})
                 for name in names:
                     await world.up.becomes(DEPLOYMENTS, "shop", name, having(2, "status", "replicas"))
-                await eventually(lambda: syncer.is_idle, "nothing is left to do", 20)
+                await eventually(lambda: syncer.is_idle, "nothing is left to do")
                 assert dict(requests) == {**down, ("up", "PATCH", "status"): 10}
                 requests.clear()
                 await world.up.client.resource(DEPLOYMENTS, "shop").patch("web-0", {"spec": {"replicas": 3}})
                 await world.down.becomes(DEPLOYMENTS, world.there, "web-0", having(3, "spec", "replicas"))
-                await eventually(lambda: syncer.is_idle, "nothing is left to do", 20)
+                await eventually(lambda: syncer.is_idle, "nothing is left to do")
                 assert dict(requests) == {("down", "PATCH", "object"): 1}
                 requests.clear()
             # a start with everything in place costs no request for an object
             async with world.syncing() as syncer:
-                await eventually(lambda: syncer.is_idle, "nothing is left to do", 20)
+                await eventually(lambda: syncer.is_idle, "nothing is left to do")
             assert dict(requests) == {}
 
     run(test)
@@ -123,7 +123,7 @@ def test_syncers_of_many_logical_clusters_share_the_watches(kcp_server: Server) 
 
 
 async def told(world: World, number: int) -> None:
-    """Create an event about the copy of a Deployment, and wait until it is upstream."""
+    """Create an event about the copy of the Deployment ``web``."""
     copy = await world.down.becomes(DEPLOYMENTS, world.there, "web")
     about = {"apiVersion": "apps/v1", "kind": "Deployment", "namespace": world.there, "name": "web"}
     await world.down.client.resource(EVENTS, world.there).create(

@@ -145,7 +145,7 @@ def test_a_dependency_that_is_assigned_stays_without_the_workload(run: Run) -> N
             await world.down.becomes(CONFIG_MAPS, world.there, "settings")
             await up.resource(DEPLOYMENTS, "shop").delete("web")
             await world.up.vanishes(DEPLOYMENTS, "shop", "web")
-            await eventually(lambda: syncer.is_idle, "nothing is left to do", 20)
+            await eventually(lambda: syncer.is_idle, "nothing is left to do")
             assert await world.down.get(CONFIG_MAPS, world.there, "settings")
             # without its label it stays as long as a workload names it
             await up.resource(DEPLOYMENTS, "shop").create(deployment(pod=pod))

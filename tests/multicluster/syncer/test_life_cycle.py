@@ -118,7 +118,7 @@ def test_a_settled_object_is_not_written_again(run: Run) -> None:
             assert "progressDeadlineSeconds" not in before["spec"]
             copy = await world.down.get(DEPLOYMENTS, world.there, "web")
         async with world.syncing() as syncer:
-            await eventually(lambda: syncer.is_idle, "the second syncer has looked at everything", 20)
+            await eventually(lambda: syncer.is_idle, "the second syncer has looked at everything")
         assert await world.up.get(DEPLOYMENTS, "shop", "web") == before
         assert await world.down.get(DEPLOYMENTS, world.there, "web") == copy
 
@@ -177,9 +177,9 @@ def test_events_of_copies_come_up_and_others_do_not(run: Run) -> None:
             async def written() -> list[dict[str, object]]:
                 return (await up.list_all(field_selector="reason=ScalingReplicaSet")).items
 
-            found = await eventually(written, "the event comes up", 20)
+            found = await eventually(written, "the event comes up")
             await events.patch("web.1", {"count": 2})
-            await eventually(lambda: _counts(up, 2), "the event is counted", 20)
+            await eventually(lambda: _counts(up, 2), "the event is counted")
             assert [each["involvedObject"]["uid"] for each in found] == [source["metadata"]["uid"]]  # type: ignore[index]
             assert len(await written()) == 1
 

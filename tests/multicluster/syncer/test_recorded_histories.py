@@ -148,7 +148,7 @@ class Chaos:
         for network in self._networks:
             network.heal()
         try:
-            await eventually(self._agree, "both sides agree", 40)
+            await eventually(self._agree, "both sides agree")
         except AssertionError as error:
             sides = [(await each.list_all()).items for each in (self._up, self._down)]
             raise AssertionError(f"{error}: upstream {sides[0]}, downstream {sides[1]}") from None

@@ -62,7 +62,7 @@ def test_a_refusal_comes_up_and_goes_when_the_object_is_taken(run: Run) -> None:
                 events = world.up.client.resource(EVENTS, "shop")
                 return (await events.list_all(field_selector="reason=Invalid")).items
 
-            assert (await eventually(event, "an event", 20))[0]["type"] == "Warning"
+            assert (await eventually(event, "an event"))[0]["type"] == "Warning"
 
             await deployments.patch("web", {"spec": {"replicas": 2}})
             await world.down.becomes(DEPLOYMENTS, world.there, "web")

@@ -110,7 +110,7 @@ async def test_a_negotiated_api_is_synced_from_its_publication_to_its_withdrawal
             async def is_synced() -> bool:
                 return "deployments.apps" in await synced()
 
-            await eventually(is_synced, "deployments are synced", 40)
+            await eventually(is_synced, "deployments are synced")
             await up.resource(DEPLOYMENTS, "shop").create(deployment())
             await world.down.becomes(DEPLOYMENTS, world.there, "web")
             await remove_imports(up, "east")
@@ -118,5 +118,5 @@ async def test_a_negotiated_api_is_synced_from_its_publication_to_its_withdrawal
             async def is_stopped() -> bool:
                 return not await is_synced()
 
-            await eventually(is_stopped, "deployments are not synced any more", 40)
+            await eventually(is_stopped, "deployments are not synced any more")
             assert await world.down.get(DEPLOYMENTS, world.there, "web")

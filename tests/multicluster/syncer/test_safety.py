@@ -50,7 +50,7 @@ def test_an_object_in_the_place_of_a_copy_is_left_alone_and_reported(run: Run) -
                 events = world.up.client.resource(EVENTS, "shop")
                 return (await events.list_all(field_selector="reason=NotManaged")).items
 
-            assert (await eventually(event, "an event", 20))[0]["involvedObject"]["name"] == "settings"
+            assert (await eventually(event, "an event"))[0]["involvedObject"]["name"] == "settings"
             await there.delete("settings")
             await world.down.becomes(
                 CONFIG_MAPS, world.there, "settings", lambda found: found["data"]["color"] == "red"
@@ -114,7 +114,7 @@ def test_an_object_with_a_copied_mark_and_locator_is_not_a_copy(run: Run) -> Non
             forged = await elsewhere.create({"metadata": {"name": "settings", **meta}})
             await world.up.client.resource(CONFIG_MAPS, "shop").delete("settings")
             await world.up.vanishes(CONFIG_MAPS, "shop", "settings")
-            await eventually(lambda: syncer.is_idle, "nothing is left to do", 20)
+            await eventually(lambda: syncer.is_idle, "nothing is left to do")
             assert await elsewhere.get("settings") == forged
 
     run(test)

@@ -55,7 +55,7 @@ async def _lives(world: World) -> None:
         found = await world.up.client.discovery.refresh()
         return any(resource.group_resource == DEPLOYMENTS.group_resource for resource in found.resources)
 
-    await eventually(created, "deployments are published", 40)
+    await eventually(created, "deployments are published")
     await deployments.create(assigned("web", spec=WEB))
     await world.up.becomes(DEPLOYMENTS, "shop", "web", is_rolled_out)
     assert len((await world.down.client.resource(PODS, world.there).list_all()).items) == 3

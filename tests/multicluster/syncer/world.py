@@ -61,7 +61,7 @@ class Side:
             return found is not None and bool(condition(found))
 
         try:
-            await eventually(holds, f"{resource.plural} {namespace}/{name}", 20)
+            await eventually(holds, f"{resource.plural} {namespace}/{name}")
         except AssertionError as error:
             raise AssertionError(f"{error}: {found}") from None
         assert found is not None
@@ -73,7 +73,7 @@ class Side:
         async def gone() -> bool:
             return await self.get(resource, namespace, name) is None
 
-        await eventually(gone, f"{resource.plural} {namespace}/{name} is gone", 20)
+        await eventually(gone, f"{resource.plural} {namespace}/{name} is gone")
 
     async def write_status(self, resource: APIResource, namespace: str, name: str, status: Object) -> None:
         """Write the status of an object, as a controller does."""
@@ -109,7 +109,7 @@ class World:
         )
         task = asyncio.create_task(syncer.run())
         try:
-            await eventually(lambda: syncer.is_ready or task.done(), "the syncer is ready", 20)
+            await eventually(lambda: syncer.is_ready or task.done(), "the syncer is ready")
             if task.done():
                 task.result()
             yield syncer

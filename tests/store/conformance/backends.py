@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import NamedTuple, Protocol, TypeVar, cast
+from typing import Final, NamedTuple, Protocol, TypeVar, cast
 
 import pytest
 
@@ -22,6 +22,7 @@ from tests.support.keys import make_key
 from tests.support.waiting import PATIENCE
 
 Value = TypeVar("Value")
+_AT_A_TIME: Final = 250
 
 
 class Backend(Protocol):
@@ -126,6 +127,15 @@ async def put(store: Store, where: Key | str, value: bytes = b"{}", expected: in
     """Write one value."""
     where = key(where) if isinstance(where, str) else where
     return await store.write([Change(where, value, expected=expected, tag=tag)])
+
+
+async def put_many(store: Store, values: Sequence[tuple[str, bytes]]) -> list[int]:
+    """Write one value after the other; few at a time, so that none waits for a slow machine until its timeout."""
+    return [
+        revision
+        for first in range(0, len(values), _AT_A_TIME)
+        for revision in await asyncio.gather(*(put(store, *each) for each in values[first : first + _AT_A_TIME]))
+    ]
 
 
 async def delete(store: Store, where: Key | str, expected: int = ANY) -> int:

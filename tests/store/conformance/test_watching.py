@@ -24,7 +24,7 @@ from kcp.store.contract import (
     StoreClosedError,
     Subscription,
 )
-from tests.store.conformance.backends import WIDGETS, Backend, delete, key, kind, put, received, shown
+from tests.store.conformance.backends import WIDGETS, Backend, delete, key, kind, put, put_many, received, shown
 from tests.support.keys import make_key, make_range
 from tests.support.waiting import PATIENCE
 
@@ -166,7 +166,7 @@ async def test_bookmarkable_the_revision_moves_on_when_nothing_matches_and_never
 
 async def test_a_replay_continues_with_live_events_during_writes(store: Store) -> None:
     start = store.revision
-    written = await asyncio.gather(*(put(store, f"n{index % 50}", str(index).encode()) for index in range(3000)))
+    written = await put_many(store, [(f"n{index % 50}", str(index).encode()) for index in range(3000)])
     subscription = store.watch(WIDGETS, start, buffer=50)  # smaller than the history: replay must not fill it
     got: list[Event] = []
     while len(got) < len(written):
@@ -179,8 +179,8 @@ async def test_a_replay_continues_with_live_events_during_writes(store: Store) -
 async def test_a_replay_without_matches_yields_to_other_tasks(store: Store) -> None:
     start = store.revision
     await put(store, make_key("widgets", "rare", "", "x"))
-    for base in range(0, 7000, 250):  # few at a time, so that no write waits for a slow machine until its timeout
-        await asyncio.gather(*(put(store, f"n{base + index}") for index in range(250)))
+    for base in range(0, 7000, 50):
+        await store.write([Change(key(f"n{base + index}"), b"{}") for index in range(50)])
     last = await put(store, make_key("widgets", "rare", "", "y"))
     subscription = store.watch(make_range("widgets", "rare"), start)
     turns = 0
@@ -316,7 +316,7 @@ async def test_a_watch_from_a_compacted_revision_is_refused(store: Store) -> Non
 
 async def test_a_replay_that_compaction_overtakes_fails(store: Store) -> None:
     start = store.revision
-    await asyncio.gather(*(put(store, f"n{index % 3}") for index in range(1000)))
+    await put_many(store, [(f"n{index % 3}", b"{}") for index in range(1000)])
     subscription = store.watch(WIDGETS, start)
     first = await subscription.next(timeout=PATIENCE)
     assert 0 < len(first) < 1000

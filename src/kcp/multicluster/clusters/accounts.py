@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any, Final
 
 from kcp.client import APIResource, Client, NotFoundError
-from kcp.multicluster.clusters.api import FIELD_MANAGER, SYNCED_BY_SYNCER, syncer_name
-from kcp.multicluster.placement import CLUSTERS
+from kcp.multicluster.clusters.api import FIELD_MANAGER, syncer_name
+from kcp.multicluster.placement import CLUSTERS, SYNC_VERB
 
 NAMESPACE: Final = "kube-system"
 """The namespace of the service accounts of syncers."""
@@ -24,7 +24,7 @@ def objects_of(cluster: str, owner: dict[str, Any]) -> list[tuple[APIResource, d
         "apiGroups": [CLUSTERS.group],
         "resources": [CLUSTERS.plural],
         "resourceNames": [cluster],
-        "verbs": [SYNCED_BY_SYNCER],
+        "verbs": [SYNC_VERB],
     }
     subject = {"kind": "ServiceAccount", "name": name, "namespace": NAMESPACE}
     role = {"apiGroup": RBAC, "kind": "ClusterRole", "name": name}

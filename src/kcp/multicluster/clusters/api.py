@@ -24,8 +24,6 @@ FORGET_ANNOTATION: Final = f"{GROUP}/forget"
 or stays there (kcp cluster remove --force)."""
 KUBECONFIG_OF_LABEL: Final = f"{GROUP}/kubeconfig-of"
 """The label of a Secret that is deleted with a Cluster: the name of that."""
-SYNCED_BY_SYNCER: Final = "sync"
-"""The verb on a Cluster that a syncer has: it implies what `kcp.auth.authorization.syncers.permissions` says."""
 
 SECRETS: Final = APIResource("", "v1", "secrets", "Secret")
 NAMESPACES: Final = APIResource("", "v1", "namespaces", "Namespace", namespaced=False)

@@ -128,17 +128,11 @@ class ClusterController:
         definitions.add_handler(self._on_definition)
         self._clusters.add_handler(self._on_cluster)
         self._secrets.add_handler(self._on_secret)
-        queues = (self._queue, self._visits, self._upgrades)
         try:
             async with self._informers, self._events:
                 await self._informers.synchronized()
-                for queue in queues:
-                    queue.start()
-                try:
+                async with self._upgrades.running(), self._visits.running(), self._queue.running():
                     yield
-                finally:
-                    for queue in queues:
-                        await queue.stop()
         finally:
             await self._mode.close()
             for session in self._sessions.values():

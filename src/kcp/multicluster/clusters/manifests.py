@@ -14,6 +14,7 @@ from typing import Any, Final, NamedTuple
 import yaml
 
 from kcp.api.kinds import GroupResource
+from kcp.api.object_references import DEPENDENCIES
 from kcp.client import APIResource
 from kcp.client.objects import Object
 from kcp.multicluster.clusters.accounts import CLUSTER_ROLE_BINDINGS, CLUSTER_ROLES, RBAC, SERVICE_ACCOUNTS
@@ -32,12 +33,7 @@ _NAME: Final = 63
 _UID: Final = 8
 _MOUNT: Final = "/kcp"
 _METRICS_PORT: Final = 8080
-_DEPENDENCIES: Final = (
-    GroupResource("", "configmaps"),
-    GroupResource("", "secrets"),
-    GroupResource("", "serviceaccounts"),
-    GroupResource("", "persistentvolumeclaims"),
-)
+_DEPENDENCIES: Final = tuple(GroupResource("", plural) for plural in sorted(DEPENDENCIES))
 """What workloads name, which follows them to their cluster."""
 _SYNCED: Final = ["get", "list", "watch", "create", "update", "patch", "delete"]
 _READ: Final = ["get", "list", "watch"]
@@ -198,6 +194,7 @@ def _container(syncer: Syncer) -> dict[str, Any]:
         ],
         "ports": [{"name": "metrics", "containerPort": _METRICS_PORT, "protocol": "TCP"}],
         "readinessProbe": {"httpGet": {"path": "/readyz", "port": "metrics"}},
+        "livenessProbe": {"httpGet": {"path": "/livez", "port": "metrics"}},
         "resources": {"requests": {"cpu": "20m", "memory": "96Mi"}},
         "securityContext": {
             "allowPrivilegeEscalation": False,

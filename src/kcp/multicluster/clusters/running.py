@@ -1,19 +1,16 @@
-"""Running the cluster controller: on one of several candidates, again after a failure, beside the negotiation of APIs."""
+"""Running the cluster controller, beside the negotiation of APIs."""
 
 from __future__ import annotations
 
 import asyncio
-import dataclasses
-import logging
-import os
-import socket
-import uuid
 from collections.abc import Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import partial
 from typing import Final
 
-from kcp.client import Client, ClientConfiguration, ClientError, LeaderElector, StatusError
+from kcp.client import Client, ClientConfiguration
 from kcp.client.configuration import check_server
 from kcp.logical_clusters import PATH_ROOT
 from kcp.multicluster import negotiation
@@ -25,10 +22,10 @@ from kcp.multicluster.clusters.modes.contract import Registration, SyncerMode
 from kcp.multicluster.clusters.modes.none import ExternalSyncers
 from kcp.multicluster.clusters.modes.pull import InstalledSyncers
 from kcp.multicluster.clusters.modes.push import PushedSyncers, RunSyncer
+from kcp.multicluster.running import run_controller
 from kcp.multicluster.syncer import CopySource, SharedSources, Syncer, SyncerSettings
 
 LEASE: Final = "cluster-controller"
-LEASE_NAMESPACE: Final = "kube-system"
 RESOURCES: Final = (
     "deployments.apps",
     "statefulsets.apps",
@@ -38,10 +35,6 @@ RESOURCES: Final = (
     "ingresses.networking.k8s.io",
 )
 """The resources that are imported from clusters by default."""
-_FIRST_DELAY: Final = 0.5
-_LAST_DELAY: Final = 30.0
-
-logger = logging.getLogger(__name__)
 
 
 class Mode(StrEnum):
@@ -80,48 +73,20 @@ async def run(configuration: ClientConfiguration, options: Options) -> None:
         tasks.create_task(
             negotiation.run(configuration, auto_publish=options.auto_publish, leader_elect=options.leader_elect)
         )
-        tasks.create_task(_repeat(configuration, options))
+        running = partial(_running, options=options)
+        tasks.create_task(run_controller(configuration, LEASE, running, leader_elect=options.leader_elect))
 
 
-async def _repeat(configuration: ClientConfiguration, options: Options) -> None:
-    """Run the controller, again after a failure or when the Lease is lost."""
-    loop, delay = asyncio.get_running_loop(), _FIRST_DELAY
-    while True:
-        started = loop.time()
-        try:
-            await _run_once(configuration, options)
-        except (ClientError, StatusError) as error:
-            logger.warning("the cluster controller stopped, and begins again in %.1f s: %s", delay, error)
-        except Exception:
-            logger.exception("the cluster controller stopped, and begins again in %.1f s", delay)
-        if loop.time() - started > _LAST_DELAY:
-            delay = _FIRST_DELAY
-        await asyncio.sleep(delay)
-        delay = min(2 * delay, _LAST_DELAY)
-
-
-async def _run_once(configuration: ClientConfiguration, options: Options) -> None:
-    # the workers of the queue bound the requests in flight
-    async with Client(dataclasses.replace(configuration, qps=0.0)) as client:
-
-        async def lead() -> None:
-            controller = ClusterController(
-                client,
-                _mode(client, options),
-                resources=options.resources,
-                logical_clusters=options.logical_clusters,
-                interval=options.interval,
-                heartbeat_threshold=options.heartbeat_threshold,
-            )
-            async with controller.running():
-                logger.info("connecting clusters")
-                await asyncio.get_running_loop().create_future()  # until cancelled
-
-        if options.leader_elect:
-            identity = f"{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
-            await LeaderElector(client, LEASE, identity, namespace=LEASE_NAMESPACE).run(lead)
-        else:
-            await lead()
+def _running(client: Client, options: Options) -> AbstractAsyncContextManager[None]:
+    controller = ClusterController(
+        client,
+        _mode(client, options),
+        resources=options.resources,
+        logical_clusters=options.logical_clusters,
+        interval=options.interval,
+        heartbeat_threshold=options.heartbeat_threshold,
+    )
+    return controller.running()
 
 
 def _mode(client: Client, options: Options) -> SyncerMode:

@@ -81,13 +81,8 @@ class NegotiationController:
         try:
             async with self._informers:
                 await self._informers.synchronized()
-                self._queue.start()
-                self._upgrades.start()
-                try:
+                async with self._upgrades.running(), self._queue.running():
                     yield
-                finally:
-                    await self._queue.stop()
-                    await self._upgrades.stop()
         finally:
             self._comparisons.close()  # the end of the process waits for the thread
             self._thread.shutdown(wait=False, cancel_futures=True)

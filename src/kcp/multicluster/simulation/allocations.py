@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
+import hashlib
+from typing import Any, Final
 
 from kcp.client import ObjectKey
 from kcp.multicluster.simulation.api import CLAIMS, SERVICES, VOLUMES
-from kcp.multicluster.simulation.controllers import Controller, patch_spec, unless_exists, write_status
-from kcp.multicluster.simulation.objects import digest
+from kcp.multicluster.simulation.controllers import ADDRESS, Controller, patch_spec, unless_exists, write_status
 
 Object = dict[str, Any]
 
-_ADDRESSES = 65_000
+_ADDRESSES: Final = 250 * 250
 
 
 class ServiceController(Controller):
@@ -24,13 +24,14 @@ class ServiceController(Controller):
         spec = object_.get("spec") or {}
         if spec.get("clusterIP") or spec.get("type") == "ExternalName":
             return
-        taken = {each.decode().get("spec", {}).get("clusterIP") for each in self.informer.cache}
-        first = sum(map(ord, digest(8, object_["metadata"]["uid"])))
-        address = next(text for number in range(_ADDRESSES) if (text := _address(first + number)) not in taken)
+        first = int.from_bytes(hashlib.sha256(object_["metadata"]["uid"].encode()).digest()[:4], "big")
+        candidates = (_address(first + number) for number in range(_ADDRESSES))
+        address = next(each for each in candidates if not self.informer.cache.by_index(ADDRESS, each))
         await patch_spec(self.cluster.verbs(SERVICES, key), object_, {"clusterIP": address, "clusterIPs": [address]})
 
 
 def _address(number: int) -> str:
+    """Return one of the addresses of the net, by any number."""
     return f"10.96.{number // 250 % 250}.{number % 250 + 1}"
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import abc
-from collections.abc import Awaitable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, ClassVar, Final
 
 from kcp.client import (
@@ -21,7 +21,7 @@ from kcp.client import (
     RetryError,
     WorkQueue,
 )
-from kcp.multicluster.simulation.api import PODS, REPLICA_SETS
+from kcp.multicluster.simulation.api import PODS, REPLICA_SETS, SERVICES
 from kcp.multicluster.simulation.objects import is_deleting, is_finished, owned_by, owner_key, owner_value
 from kcp.multicluster.simulation.pod_statuses import is_ready
 from kcp.multicluster.simulation.scheduling import requests_of
@@ -32,6 +32,8 @@ Object = dict[str, Any]
 
 OWNER: Final = "owner"
 NODE: Final = "node"
+ADDRESS: Final = "address"
+"""The index of Services by their addresses."""
 _WORKERS: Final = 4
 
 
@@ -54,11 +56,23 @@ class Cluster:
         """Return the cache of a resource."""
         if resource is PODS:
             return self.pods
-        return self.informers.informer(resource, indexes={OWNER: owner_value} if resource is REPLICA_SETS else None)
+        return self.informers.informer(resource, indexes=_INDEXES.get(resource))
 
     def verbs(self, resource: APIResource, key: ObjectKey) -> ResourceClient:
         """Return the verbs of a resource in the namespace of a key."""
         return self.client.resource(resource, key.namespace)
+
+
+def _address(service: Object) -> tuple[str, ...]:
+    address = service.get("spec", {}).get("clusterIP")
+    return (address,) if address else ()
+
+
+_INDEXES: Final[Mapping[APIResource, Mapping[str, Callable[[Object], tuple[str, ...]]]]] = {
+    REPLICA_SETS: {OWNER: owner_value},
+    SERVICES: {ADDRESS: _address},
+}
+"""The indexes of the caches of resources other than Pods."""
 
 
 def _usage(pod: Object) -> tuple[str, ...]:

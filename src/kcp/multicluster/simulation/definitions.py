@@ -10,13 +10,11 @@ from typing import Any, Final
 import yaml
 
 from kcp.api.kinds import GroupVersionKind
-from kcp.client import APIResource, Client
+from kcp.client import APIResource, Change, Client, Informer
 from kcp.client.resources import APISubresource
 from kcp.multicluster.crd_puller import CUSTOM_RESOURCE_DEFINITIONS, definition_of
 
 _FIELD_MANAGER: Final = "simulated-cluster"
-_POLL: Final = 0.02
-"""Seconds between checks whether the definitions are established."""
 
 
 @cache
@@ -51,15 +49,26 @@ def _definition(declared: dict[str, Any]) -> dict[str, Any]:
 async def install(client: Client) -> None:
     """Create or update the definitions, and wait until all types are served. Raises StatusError, TransportError."""
     wanted = definitions()
-    await asyncio.gather(*(_apply(client, definition) for definition in wanted))
-    missing = {definition["metadata"]["name"] for definition in wanted}
-    while True:
-        for item in (await client.resource(CUSTOM_RESOURCE_DEFINITIONS).list_all()).items:
-            if _is_established(item):
-                missing.discard(item["metadata"]["name"])
-        if not missing:
-            return
-        await asyncio.sleep(_POLL)
+    missing, served = {definition["metadata"]["name"] for definition in wanted}, asyncio.Event()
+
+    def on_change(change: Change) -> None:
+        if change.new is not None and _is_established(change.new.decode()):
+            missing.discard(change.key.name)
+            if not missing:
+                served.set()
+
+    informer = Informer(client.resource(CUSTOM_RESOURCE_DEFINITIONS), client.cluster_of_objects, transform=_status_only)
+    informer.add_handler(on_change)
+    informer.start()
+    try:
+        await asyncio.gather(*(_apply(client, definition) for definition in wanted))
+        await served.wait()
+    finally:
+        await informer.stop()
+
+
+def _status_only(definition: dict[str, Any]) -> dict[str, Any]:
+    return {"metadata": definition["metadata"], "status": definition.get("status", {})}
 
 
 async def _apply(client: Client, definition: dict[str, Any]) -> None:

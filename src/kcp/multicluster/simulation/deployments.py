@@ -13,12 +13,11 @@ from kcp.multicluster.simulation.objects import (
     generated_name,
     is_finished,
     pod_of,
-    reference,
     template_hash,
 )
 from kcp.multicluster.simulation.rollouts import Copies, roll_out
 from kcp.multicluster.simulation.statuses import replica_set_status
-from kcp.multicluster.workloads import copies, count
+from kcp.multicluster.workloads import controller_reference, copies, count
 
 Object = dict[str, Any]
 
@@ -59,7 +58,7 @@ class DeploymentController(Controller):
                 "name": generated_name(key.name, hashed),
                 "labels": labels,
                 "annotations": {REVISION: str(revision)},
-                "ownerReferences": [reference(DEPLOYMENTS, deployment)],
+                "ownerReferences": [controller_reference(DEPLOYMENTS, deployment)],
             },
             "spec": {
                 "replicas": 0,

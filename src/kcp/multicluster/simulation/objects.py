@@ -9,6 +9,7 @@ from typing import Any, Final
 import orjson
 
 from kcp.client import APIResource, ObjectKey
+from kcp.multicluster.workloads import controller_reference
 
 Object = dict[str, Any]
 
@@ -59,18 +60,6 @@ def owner_key(value: str, kind: str, key: ObjectKey) -> ObjectKey | None:
     return ObjectKey(key.cluster, namespace, name) if found == kind else None
 
 
-def reference(resource: APIResource, owner: Object) -> Object:
-    """Return the reference to the controller of an object."""
-    return {
-        "apiVersion": resource.api_version,
-        "kind": resource.kind,
-        "name": owner["metadata"]["name"],
-        "uid": owner["metadata"]["uid"],
-        "controller": True,
-        "blockOwnerDeletion": True,
-    }
-
-
 def pod_of(
     resource: APIResource, owner: Object, name: str, labels: Mapping[str, str], spec: Mapping[str, Any] | None = None
 ) -> Object:
@@ -81,7 +70,7 @@ def pod_of(
         "metadata": {
             "name": name,
             "labels": {**(meta.get("labels") or {}), **labels},
-            "ownerReferences": [reference(resource, owner)],
+            "ownerReferences": [controller_reference(resource, owner)],
         },
         "spec": {**template["spec"], **(spec or {})},
     }

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
-import logging
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Final
 
-from kcp.client import Client, ClientConfiguration, ClientError, StatusError
+from kcp.client import Client, ClientConfiguration
+from kcp.multicluster.running import log_failure, run_again
 from kcp.multicluster.simulation.allocations import ClaimController, ServiceController
 from kcp.multicluster.simulation.controllers import Cluster, Controller
 from kcp.multicluster.simulation.daemon_sets import DaemonSetController
@@ -21,10 +21,6 @@ from kcp.multicluster.simulation.pods import PodController
 from kcp.multicluster.simulation.settings import Settings
 from kcp.multicluster.simulation.stateful_sets import StatefulSetController
 from kcp.multicluster.simulation.summaries import SUMMARIES, SummaryController
-
-_RETRY_DELAY: Final = 1.0
-
-logger = logging.getLogger(__name__)
 
 _WITH_PODS: Final[tuple[type[Controller], ...]] = (
     DeploymentController,
@@ -42,14 +38,13 @@ async def run(configuration: ClientConfiguration, settings: Settings, on_ready: 
     ``on_ready`` is called when the cluster is complete. After a failure it begins again.
     """
     async with Client(dataclasses.replace(configuration, qps=0.0)) as client:
-        while True:
-            try:
-                async with running(client, settings):
-                    on_ready()
-                    await asyncio.get_running_loop().create_future()  # until cancelled
-            except (ClientError, StatusError) as error:
-                logger.warning("the simulated cluster is not complete, trying again in %g s: %s", _RETRY_DELAY, error)
-            await asyncio.sleep(_RETRY_DELAY)
+
+        async def once() -> None:
+            async with running(client, settings):
+                on_ready()
+                await asyncio.get_running_loop().create_future()  # until cancelled
+
+        await run_again(once, log_failure("the simulated cluster"))
 
 
 @asynccontextmanager
@@ -60,14 +55,11 @@ async def running(client: Client, settings: Settings) -> AsyncIterator[None]:
     await register(client, settings, version)
     cluster = Cluster(client, settings, version)
     controllers = [ServiceController(cluster), ClaimController(cluster), *_workload_controllers(cluster)]
-    async with cluster.informers:
+    async with cluster.informers, AsyncExitStack() as queues:
         await cluster.informers.synchronized()
         for controller in controllers:
-            controller.queue.start()
-        try:
-            yield
-        finally:
-            await asyncio.gather(*(controller.queue.stop() for controller in controllers))
+            await queues.enter_async_context(controller.queue.running())
+        yield
 
 
 def _workload_controllers(cluster: Cluster) -> list[Controller]:

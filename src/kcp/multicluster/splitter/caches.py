@@ -82,6 +82,8 @@ class Caches:
         root, roots = RootKey(resource, change.key), self._roots.setdefault(change.key.cluster, set())
         if change.new is None:
             roots.discard(root)
+            if not roots:
+                del self._roots[change.key.cluster]
         else:
             roots.add(root)
         self._on_root(root)

@@ -7,7 +7,6 @@ their statuses. After a conflict the root is reconciled again.
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -17,27 +16,28 @@ from kcp.client import (
     AlreadyExistsError,
     Client,
     ConflictError,
+    EventRecorder,
     NotFoundError,
     ObjectKey,
-    ResourceClient,
     RetryError,
     WorkQueue,
 )
 from kcp.multicluster.deployment_statuses import seconds_to_deadline
 from kcp.multicluster.placement import CLUSTER_LABEL, CLUSTERS, cluster_of
-from kcp.multicluster.splitter import placing
 from kcp.multicluster.splitter.caches import Caches, RootKey
 from kcp.multicluster.splitter.clusters import cluster_of as use_of_cluster
 from kcp.multicluster.splitter.kinds import DEPLOYMENT, SPLIT
 from kcp.multicluster.splitter.leaves import controllers
-from kcp.multicluster.splitter.planning import Plan, Root, plan, situation
+from kcp.multicluster.splitter.parts import is_finished
+from kcp.multicluster.splitter.placing import chosen_cluster
+from kcp.multicluster.splitter.planning import plan, situation
 from kcp.multicluster.splitter.policies import InvalidPolicyError, Policy, policy_of
-from kcp.multicluster.splitter.statuses import Situation, summed_status
-from kcp.multicluster.workloads import merge_patch
+from kcp.multicluster.splitter.roots import Plan, Root
+from kcp.multicluster.splitter.statuses import summed_status
+from kcp.multicluster.splitter.writes import RootWrites
 
 Object = dict[str, Any]
 
-FIELD_MANAGER: Final = "deployment-splitter"
 _KINDS: Final = {kind.resource: kind for kind in SPLIT}
 _WORKERS: Final = 8
 
@@ -56,24 +56,15 @@ class SplitterController:
         )
         self._clusters: WorkQueue[ObjectKey] = WorkQueue("splitter-clusters", self._update_cluster, workers=1)
         self._caches = Caches(client, self._queue.add, self._clusters.add)
-
-    async def run(self) -> None:
-        """Split until cancelled."""
-        async with self.running():
-            await asyncio.get_running_loop().create_future()  # until cancelled
+        self._events = EventRecorder(client, "deployment-splitter")
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """Split until the end of the block."""
-        async with self._caches.informers:
+        async with self._caches.informers, self._events:
             await self._caches.start()
-            self._clusters.start()
-            self._queue.start()
-            try:
+            async with self._clusters.running(), self._queue.running():
                 yield
-            finally:
-                await self._queue.stop()
-                await self._clusters.stop()
 
     async def _update_cluster(self, key: ObjectKey) -> None:
         """Read what a Cluster may be used for. If that has changed, reconcile the objects of its logical cluster."""
@@ -85,6 +76,8 @@ class SplitterController:
             known[key.name], seconds = use_of_cluster(cached.decode())
             if seconds is not None:
                 self._clusters.add_later(key, seconds)
+        if not known:
+            del self._caches.clusters[key.cluster]
         if known.get(key.name) != before:
             for root in self._caches.roots_of(key.cluster):
                 self._queue.add(root)
@@ -108,30 +101,37 @@ class SplitterController:
 
     async def _split(self, key: RootKey, found: Object) -> None:
         clusters = self._caches.clusters.get(key.key.cluster, {})
-        verbs = self._verbs(key)
+        writes = RootWrites(self._client, self._caches, self._events, key, found)
+        kind = _KINDS.get(key.resource)
+        leaves = [] if kind is None else self._caches.leaves(key, found["metadata"]["uid"])
         try:
             policy = policy_of(found["metadata"].get("annotations") or {}, self._policy)
         except InvalidPolicyError as error:
             logger.warning("%s is not split: %s", key, error)
-            await self._report_invalid(verbs, key, found, str(error))
+            if kind is not None:
+                root = Root(kind, found, leaves, clusters, self._policy, "")
+                invalid = situation(root, leaves, ())._replace(trouble=("InvalidSplit", str(error)))
+                await writes.status(summed_status(kind, found, invalid))
+            else:
+                writes.warn("InvalidSplit", str(error))
             return
-        kind = _KINDS.get(key.resource)
         if kind is None:
-            await placing.place(verbs, found, clusters, policy, str(key.key))
-            return
-        leaves = self._caches.leaves(key, found["metadata"]["uid"])
-        if cluster_of(found):
-            await self._write(verbs, key, Plan([], [], leaves))  # its user has assigned it to one cluster
-            return
-        root = Root(kind, found, leaves, clusters, policy, str(key.key))
+            await writes.placement(chosen_cluster(found, clusters, policy, str(key.key)))
+        elif cluster_of(found):
+            await writes.leaves(kind, leaves, Plan([], [], leaves))  # its user has assigned it to one cluster
+        else:
+            await self._split_over_clusters(key, Root(kind, found, leaves, clusters, policy, str(key.key)), writes)
+
+    async def _split_over_clusters(self, key: RootKey, root: Root, writes: RootWrites) -> None:
         planned = plan(root)
         await self._check_absence(key, root, planned)
         planned, taken = self._without_taken(key, planned)
-        await self._write(verbs, key, planned)
-        await self._report(verbs, key, root, situation(root, self._merged(leaves, planned), taken))
-
-    def _verbs(self, key: RootKey) -> ResourceClient:
-        return self._client.logical_cluster(key.key.cluster).resource(key.resource, key.key.namespace)
+        leaves = await writes.leaves(root.kind, root.leaves, planned)
+        if root.kind.fixed and is_finished(root.object):
+            return  # what its clusters do from now on says nothing of it
+        await writes.status(summed_status(root.kind, root.object, situation(root, leaves, taken)))
+        if root.kind is DEPLOYMENT and 0 < (remaining := seconds_to_deadline(root.object)) < float("inf"):
+            self._queue.add_later(key, remaining)
 
     async def _check_absence(self, key: RootKey, root: Root, planned: Plan) -> None:
         """Ask the server whether a Cluster is gone before the leaf on it is deleted: a cache may be incomplete."""
@@ -141,8 +141,9 @@ class SplitterController:
             if name and name not in root.clusters:
                 try:
                     await clusters.get(name)
-                except NotFoundError:
-                    continue
+                except NotFoundError as error:
+                    if CLUSTERS.is_absence(error, name):
+                        continue
                 raise RetryError
 
     def _without_taken(self, key: RootKey, planned: Plan) -> tuple[Plan, list[str]]:
@@ -155,45 +156,3 @@ class SplitterController:
         ]
         creates = [each for each in planned.creates if each["metadata"]["name"] not in taken]
         return planned._replace(creates=creates), taken
-
-    async def _write(self, verbs: ResourceClient, key: RootKey, planned: Plan) -> None:
-        """Write leaves. The objects of the plan become those that the server has stored."""
-        for changed, write in ((planned.creates, verbs.create), (planned.updates, verbs.replace)):
-            for position, each in enumerate(changed):
-                stored = changed[position] = await write(each, field_manager=FIELD_MANAGER)
-                meta = stored["metadata"]
-                self._caches.note(key, key.key._replace(name=meta["name"]), meta["resourceVersion"])
-        for each in planned.deletes:
-            meta = each["metadata"]
-            try:
-                await verbs.delete(meta["name"], uid=meta["uid"], propagation_policy="Background")
-            except NotFoundError:
-                continue
-            self._caches.note(key, key.key._replace(name=meta["name"]), "")
-
-    @staticmethod
-    def _merged(leaves: list[Object], planned: Plan) -> list[Object]:
-        """Return the leaves as they are after the writes of a plan."""
-        stored = {each["metadata"]["name"]: each for each in (*leaves, *planned.creates, *planned.updates)}
-        for each in planned.deletes:
-            stored.pop(each["metadata"]["name"], None)
-        return list(stored.values())
-
-    async def _report(self, verbs: ResourceClient, key: RootKey, root: Root, found: Situation) -> None:
-        await self._write_status(verbs, root.object, summed_status(root.kind, root.object, found))
-        if root.kind is DEPLOYMENT and 0 < (remaining := seconds_to_deadline(root.object)) < float("inf"):
-            self._queue.add_later(key, remaining)
-
-    async def _report_invalid(self, verbs: ResourceClient, key: RootKey, root: Object, message: str) -> None:
-        if kind := _KINDS.get(key.resource):
-            leaves = self._caches.leaves(key, root["metadata"]["uid"])
-            invalid = Root(kind, root, leaves, self._caches.clusters.get(key.key.cluster, {}), self._policy, "")
-            found = situation(invalid, leaves, ())._replace(trouble=("InvalidSplit", message))
-            await self._write_status(verbs, root, summed_status(kind, root, found))
-
-    @staticmethod
-    async def _write_status(verbs: ResourceClient, root: Object, status: Object) -> None:
-        if patch := merge_patch(root.get("status") or {}, status):
-            meta = root["metadata"]
-            body = {"metadata": {"resourceVersion": meta["resourceVersion"]}, "status": patch}
-            await verbs.patch(meta["name"], body, subresource="status", field_manager=FIELD_MANAGER)

@@ -14,8 +14,8 @@ class SplitKind:
 
     ``copies`` is the field of the spec that is split, ``also`` one that is split with it. ``counts`` are the fields of the status
     that are sums over the leaves; ``available`` and ``updated`` are those that say how many copies serve, and have the newest
-    template (empty: the kind has no rollouts). ``strategy`` is the field with the rollout strategy. The copies of a ``fixed``
-    kind cannot change once a leaf exists. ``name_limit`` leaves room for what controllers append to names.
+    template (empty: the kind has no rollouts). ``strategy`` is the field with the rollout strategy. The copies of a leaf of a
+    ``fixed`` kind cannot change. ``name_limit`` leaves room for what controllers append to names.
     """
 
     resource: APIResource

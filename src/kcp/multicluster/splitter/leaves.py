@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable, Mapping
 from typing import Any, Final, NamedTuple
+
+import orjson
 
 from kcp.logical_clusters import ANNOTATION
 from kcp.multicluster.placement import (
@@ -15,10 +18,14 @@ from kcp.multicluster.placement import (
     leaf_name,
 )
 from kcp.multicluster.splitter.kinds import SplitKind
-from kcp.multicluster.workloads import copies, count
+from kcp.multicluster.workloads import controller_reference, copies, count
 
 Object = dict[str, Any]
 
+TEMPLATE_GENERATION_ANNOTATION: Final = f"{GROUP}/template-generation"
+"""The annotation of a leaf: the generation in which it got its template. A cluster that has observed it runs that template."""
+STRATEGY_ANNOTATION: Final = f"{GROUP}/strategy"
+"""The annotation of a leaf: the digest of the root's strategy from which its own was made, which may have other limits."""
 _NOT_COPIED: Final = (
     ANNOTATION,
     "kubectl.kubernetes.io/last-applied-configuration",
@@ -29,7 +36,9 @@ _NOT_COPIED: Final = (
 class Leaf(NamedTuple):
     """The state of a leaf: its copies by its spec, and what its cluster reports of them.
 
-    ``observed``: whether the report is of its present spec; ``template``: whether it has the template of the root.
+    ``observed``: whether the report is of its present spec; ``template``: whether it has the template of the root;
+    ``template_observed``: whether the report is of its template, though perhaps of another number of copies; ``strategy``:
+    whether its strategy was made from that of the root.
     """
 
     cluster: str
@@ -39,6 +48,8 @@ class Leaf(NamedTuple):
     present: int
     observed: bool
     template: bool
+    template_observed: bool
+    strategy: bool
     deleting: bool
     object: Object
 
@@ -46,6 +57,11 @@ class Leaf(NamedTuple):
     def complete(self) -> bool:
         """Whether all copies have the template of the root and are available."""
         return self.observed and self.template and self.updated == self.present == self.wanted <= self.available
+
+    @property
+    def fully_available(self) -> bool:
+        """Whether all copies are available; those of a Job have succeeded."""
+        return self.available >= self.wanted
 
     @property
     def unavailable(self) -> int:
@@ -62,57 +78,92 @@ def leaf_of(kind: SplitKind, root: Object, found: Object) -> Leaf:
     """Return the state of a leaf."""
     meta, spec, status = found["metadata"], found["spec"], found.get("status") or {}
     wanted, present = wanted_copies(kind, found), count(status, "replicas")
+    observed, generation = count(status, "observedGeneration"), int(meta.get("generation", 1))
     return Leaf(
         cluster=(meta.get("labels") or {}).get(CLUSTER_LABEL, ""),
         wanted=wanted,
         available=min(wanted, count(status, kind.available)),
         updated=count(status, kind.updated) if kind.updated else present,
         present=present,
-        observed=count(status, "observedGeneration") >= int(meta.get("generation", 1)),
+        observed=observed >= generation,
         template=not kind.updated or spec.get("template") == root["spec"].get("template"),
+        template_observed=observed >= _template_generation(meta, generation),
+        strategy=_annotation(meta, STRATEGY_ANNOTATION) == _strategy_digest(kind, root),
         deleting="deletionTimestamp" in meta,
         object=found,
     )
 
 
-def new_leaf(
-    kind: SplitKind, root: Object, cluster: str, numbers: Mapping[str, int], strategy: Object | None
-) -> Object:
-    """Return the leaf of a root for a cluster. ``numbers`` are the fields of the spec that are split."""
+def _annotation(meta: Object, name: str) -> str:
+    return str((meta.get("annotations") or {}).get(name, ""))
+
+
+def _template_generation(meta: Object, default: int) -> int:
+    """Return the generation in which a leaf got its template; the default where that is not known."""
+    text = _annotation(meta, TEMPLATE_GENERATION_ANNOTATION)
+    return int(text) if text.isascii() and text.isdigit() else default
+
+
+def _strategy_digest(kind: SplitKind, root: Object) -> str:
+    """Return the digest of the strategy of a root; empty for a kind without one."""
+    if not kind.strategy:
+        return ""
+    strategy = orjson.dumps(root["spec"].get(kind.strategy), option=orjson.OPT_SORT_KEYS)
+    return hashlib.sha256(strategy).hexdigest()[:16]
+
+
+def new_leaf(kind: SplitKind, root: Object, cluster: str, numbers: Mapping[str, int], part: int = 1) -> Object:
+    """Return a leaf of a root for a cluster. ``numbers`` are the fields of the spec that are split.
+
+    ``part`` is its number among the leaves of the root on the cluster.
+    """
     meta = root["metadata"]
+    own = {TEMPLATE_GENERATION_ANNOTATION: "1"} if kind.updated else {}
+    if kind.strategy:
+        own[STRATEGY_ANNOTATION] = _strategy_digest(kind, root)
     return {
         "apiVersion": kind.resource.api_version,
         "kind": kind.resource.kind,
         "metadata": {
-            "name": leaf_name(meta["name"], cluster, kind.name_limit),
+            "name": leaf_name(meta["name"], cluster if part == 1 else f"{cluster}--{part}", kind.name_limit),
             "namespace": meta["namespace"],
             "labels": _labels(meta, cluster),
-            "annotations": _annotations(meta),
-            "ownerReferences": [_reference(kind, root)],
+            "annotations": {**_annotations(meta), **own},
+            "ownerReferences": [controller_reference(kind.resource, root)],
         },
-        "spec": {**root["spec"], **numbers, **({kind.strategy: strategy} if strategy is not None else {})},
+        "spec": {**root["spec"], **numbers},
     }
 
 
 def changed_leaf(
     kind: SplitKind, root: Object, leaf: Leaf, numbers: Mapping[str, int], strategy: Object | None, *, template: bool
 ) -> Object | None:
-    """Return a leaf as it has to be, None if it is so. Without ``template`` it keeps its template, and always its strategy."""
+    """Return a leaf as it has to be, None if it is so.
+
+    It gets the template of the root with ``template``, and a ``strategy`` unless that is None; else it keeps its own.
+    """
     found = leaf.object
     meta, spec = found["metadata"], found["spec"]
     wanted = {**root["spec"], **numbers}
-    if kind.strategy and strategy is None:
-        strategy = spec.get(kind.strategy)
-    if kind.strategy and strategy is not None:
-        wanted[kind.strategy] = strategy
-    if not template:
-        wanted["template"] = spec["template"]
     labels = {**_labels(root["metadata"], leaf.cluster), **_of_controllers(meta, "labels")}
     annotations = {**_annotations(root["metadata"]), **_of_controllers(meta, "annotations")}
+    if kind.strategy:
+        if strategy is not None:
+            annotations[STRATEGY_ANNOTATION] = _strategy_digest(kind, root)
+        own = spec.get(kind.strategy) if strategy is None else strategy
+        wanted = {**wanted, kind.strategy: own} if own is not None else _without(wanted, kind.strategy)
+    if not template:
+        wanted["template"] = spec["template"]
+    elif kind.updated and wanted.get("template") != spec.get("template"):
+        annotations[TEMPLATE_GENERATION_ANNOTATION] = str(int(meta.get("generation", 1)) + 1)
     current = {name: value for name, value in (meta.get("annotations") or {}).items() if name != ANNOTATION}
     if spec == wanted and (meta.get("labels") or {}) == labels and current == annotations:
         return None
     return {**found, "metadata": {**meta, "labels": labels, "annotations": annotations}, "spec": wanted}
+
+
+def _without(spec: Object, field: str) -> Object:
+    return {name: value for name, value in spec.items() if name != field}
 
 
 def _labels(meta: Object, cluster: str) -> dict[str, str]:
@@ -139,17 +190,6 @@ def _is_of_controllers(name: str) -> bool:
     return domain == GROUP or domain.endswith(f".{GROUP}")
 
 
-def _reference(kind: SplitKind, root: Object) -> Object:
-    return {
-        "apiVersion": kind.resource.api_version,
-        "kind": kind.resource.kind,
-        "name": root["metadata"]["name"],
-        "uid": root["metadata"]["uid"],
-        "controller": True,
-        "blockOwnerDeletion": True,
-    }
-
-
 def controllers(object_: Object) -> Iterable[str]:
     """Return the UID of the controller of an object, for an index."""
     return [each["uid"] for each in object_["metadata"].get("ownerReferences") or () if each.get("controller")]
@@ -165,4 +205,4 @@ def controller_name(object_: Object, kind: str) -> str:
 
 def sync_error(leaf: Leaf) -> str:
     """Return why the cluster of a leaf does not have its present state; empty if it has."""
-    return str((leaf.object["metadata"].get("annotations") or {}).get(SYNC_ERROR_ANNOTATION, ""))
+    return _annotation(leaf.object["metadata"], SYNC_ERROR_ANNOTATION)

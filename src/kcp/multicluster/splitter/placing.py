@@ -1,12 +1,11 @@
-"""Objects that are placed whole: the splitter chooses a cluster, and another one when that is lost or drained."""
+"""Objects that are placed whole: the splitter chooses a cluster, and another one when that is lost or drained. Pure functions."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any, Final
 
-from kcp.client import ResourceClient
-from kcp.multicluster.placement import CLUSTER_LABEL, GROUP, cluster_of
+from kcp.multicluster.placement import GROUP, cluster_of
 from kcp.multicluster.splitter.allocation import Share, allocate
 from kcp.multicluster.splitter.clusters import Cluster, Use
 from kcp.multicluster.splitter.policies import Policy
@@ -32,13 +31,3 @@ def chosen_cluster(object_: Object, clusters: Mapping[str, Cluster], policy: Pol
     ]
     found = allocate(1, shares, seed)
     return next((name for name, number in found.items() if number), current)
-
-
-async def place(
-    verbs: ResourceClient, object_: Object, clusters: Mapping[str, Cluster], policy: Policy, seed: str
-) -> None:
-    """Assign an object to its cluster. Raises StatusError, TransportError."""
-    chosen, meta = chosen_cluster(object_, clusters, policy, seed), object_["metadata"]
-    if chosen != cluster_of(object_):
-        marks = {"labels": {CLUSTER_LABEL: chosen}, "annotations": {PLACED_ANNOTATION: chosen}}
-        await verbs.patch(meta["name"], {"metadata": {"resourceVersion": meta["resourceVersion"], **marks}})

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 from kcp.multicluster.splitter.allocation import UNBOUNDED, Share, allocate
-from kcp.multicluster.splitter.clusters import Cluster, Use
-from kcp.multicluster.splitter.kinds import DEPLOYMENT, STATEFUL_SET, SplitKind
-from kcp.multicluster.splitter.leaves import Leaf, changed_leaf, leaf_of, new_leaf, wanted_copies
+from kcp.multicluster.splitter.clusters import Use
+from kcp.multicluster.splitter.kinds import DEPLOYMENT, STATEFUL_SET
+from kcp.multicluster.splitter.leaves import Leaf, changed_leaf, leaf_of, new_leaf
 from kcp.multicluster.splitter.moves import Held, next_copies
-from kcp.multicluster.splitter.policies import Policy
+from kcp.multicluster.splitter.parts import plan_parts
 from kcp.multicluster.splitter.rollouts import (
     Limits,
     deployment_limits,
@@ -18,8 +18,8 @@ from kcp.multicluster.splitter.rollouts import (
     stateful_set_limits,
     with_limits,
 )
+from kcp.multicluster.splitter.roots import Plan, Root
 from kcp.multicluster.splitter.statuses import Situation
-from kcp.multicluster.workloads import copies
 
 Object = dict[str, Any]
 
@@ -30,41 +30,13 @@ _NAMED: Final = 10
 """Clusters that a message names."""
 
 
-class Root(NamedTuple):
-    """A root, its leaves, and the clusters of its logical cluster. ``seed`` differs between roots."""
-
-    kind: SplitKind
-    object: Object
-    leaves: Sequence[Object]
-    clusters: Mapping[str, Cluster]
-    policy: Policy
-    seed: str
-
-    @property
-    def wanted(self) -> int:
-        """The number of copies that it wants."""
-        return wanted_copies(self.kind, self.object)
-
-    def use(self, cluster: str) -> Use:
-        """Return what a cluster may be used for."""
-        found = self.clusters.get(cluster)
-        if found is None:
-            return Use.LEAVING
-        if found.use in (Use.OPEN, Use.CORDONED) and not self.policy.uses(found):
-            return Use.DRAINED
-        return found.use
-
-
-class Plan(NamedTuple):
-    """The leaves to write."""
-
-    creates: list[Object]
-    updates: list[Object]
-    deletes: list[Object]
-
-
 def plan(root: Root) -> Plan:
     """Return what to write for a root."""
+    return plan_parts(root) if root.kind.fixed else _plan_shares(root)
+
+
+def _plan_shares(root: Root) -> Plan:
+    """Return what to write for a root whose copies may move between its leaves."""
     found = [leaf_of(root.kind, root.object, each) for each in root.leaves]
     leaves: dict[str, Leaf] = {}
     superfluous, blocked = [], set()
@@ -76,9 +48,9 @@ def plan(root: Root) -> Plan:
         else:
             leaves[leaf.cluster] = leaf
     numbers = next_numbers(root, leaves)
-    templates = _templates(root, [leaf for leaf in leaves.values() if leaf.cluster in numbers])
+    rollouts = _rollouts(root, [leaf for leaf in leaves.values() if leaf.cluster in numbers])
     creates = [
-        new_leaf(root.kind, root.object, cluster, fields, None)
+        new_leaf(root.kind, root.object, cluster, fields)
         for cluster, fields in numbers.items()
         if cluster not in leaves and cluster not in blocked
     ]
@@ -86,7 +58,7 @@ def plan(root: Root) -> Plan:
     for cluster, leaf in leaves.items():
         if cluster not in numbers:
             superfluous.append(leaf.object)
-        elif changed := _changed(root, leaf, numbers[cluster], templates):
+        elif changed := _changed(root, leaf, numbers[cluster], rollouts):
             updates.append(changed)
     return Plan(creates, updates, superfluous)
 
@@ -108,8 +80,6 @@ def targets(root: Root, held: Mapping[str, int]) -> dict[str, int]:
 
 def _share(root: Root, name: str, use: Use, held: Mapping[str, int]) -> Share:
     has, weight = held.get(name, 0), root.policy.weight(root.clusters[name])
-    if root.kind.fixed and name in held:
-        return Share(name, max(1, weight), has, has)
     if use is Use.OPEN:
         return Share(name, weight, root.policy.minimum, UNBOUNDED)
     return Share(name, max(1, weight), 0, has)
@@ -117,24 +87,16 @@ def _share(root: Root, name: str, use: Use, held: Mapping[str, int]) -> Share:
 
 def next_numbers(root: Root, leaves: Mapping[str, Leaf]) -> dict[str, dict[str, int]]:
     """Return the split fields of the spec of each leaf that there should be now, by cluster."""
-    kind = root.kind
-    held = {name: leaf.wanted for name, leaf in leaves.items()}
-    wanted = targets(root, held)
-    now = next_copies(
-        root.wanted, wanted, [Held(name, root.use(name), leaf.wanted, leaf.available) for name, leaf in leaves.items()]
-    )
-    if kind.fixed:
-        now = {name: held.get(name, number) for name, number in now.items()}
-    if not kind.also:
-        return {name: {kind.copies: number} for name, number in now.items()}
-    also = copies(root.object["spec"], kind.also)
-    beside = allocate(also, [Share(name, number, maximum=number) for name, number in now.items()], root.seed)
-    least = min(1, also)
-    return {name: {kind.copies: number, kind.also: max(least, beside[name])} for name, number in now.items()}
+    wanted = targets(root, {name: leaf.wanted for name, leaf in leaves.items()})
+    held = [Held(name, root.use(name), leaf.wanted, leaf.available) for name, leaf in leaves.items()]
+    return {name: {root.kind.copies: number} for name, number in next_copies(root.wanted, wanted, held).items()}
 
 
-def _templates(root: Root, leaves: Sequence[Leaf]) -> dict[str, Limits | None]:
-    """Return the clusters whose leaves may get the template of the root now, and the limits of their rollout (None: its own)."""
+def _rollouts(root: Root, leaves: Sequence[Leaf]) -> dict[str, Limits | None]:
+    """Return the clusters whose leaves may get the template and the strategy of the root now.
+
+    Each has the limits of its rollout, or None for those of the strategy.
+    """
     spec, limits_of = root.object["spec"], _LIMITS.get(root.kind)
     if limits_of is None:
         return dict.fromkeys((leaf.cluster for leaf in leaves), None)
@@ -148,18 +110,19 @@ def _templates(root: Root, leaves: Sequence[Leaf]) -> dict[str, Limits | None]:
     for leaf in live:
         own = limits_of(leaf.object["spec"].get(root.kind.strategy) or {}, leaf.wanted)
         used[leaf.cluster] = own if own is not None else Limits(leaf.wanted, 0)
-    return dict(next_rollouts(limits, live, used, root.seed))
+    settled = {leaf.cluster: None for leaf in live if leaf.complete}  # nothing is rolled out, so no limit is used
+    return {**settled, **next_rollouts(limits, live, used, root.seed)}
 
 
 def _changed(
-    root: Root, leaf: Leaf, numbers: Mapping[str, int], templates: Mapping[str, Limits | None]
+    root: Root, leaf: Leaf, numbers: Mapping[str, int], rollouts: Mapping[str, Limits | None]
 ) -> Object | None:
-    kind, strategy, limits = root.kind, None, templates.get(leaf.cluster)
-    if not leaf.template and leaf.cluster in templates and kind.strategy:
+    kind, strategy, limits = root.kind, None, rollouts.get(leaf.cluster)
+    if kind.strategy and leaf.cluster in rollouts and not (leaf.template and leaf.strategy):
         strategy = root.object["spec"].get(kind.strategy) or {}
         if limits is not None and (kind is DEPLOYMENT or limits.unavailable > 1):
             strategy = with_limits(strategy, limits, surges=kind is DEPLOYMENT)
-    template = leaf.template or leaf.cluster in templates
+    template = leaf.template or leaf.cluster in rollouts
     return changed_leaf(kind, root.object, leaf, numbers, strategy, template=template)
 
 
@@ -169,9 +132,14 @@ def situation(root: Root, leaves: Sequence[Object], taken: Collection[str]) -> S
     ``taken`` are the names of leaves that other objects have.
     """
     found = [leaf_of(root.kind, root.object, each) for each in leaves]
-    counted = [leaf for leaf in found if not leaf.deleting and root.use(leaf.cluster) < Use.LOST]
+    counted = [leaf for leaf in found if not leaf.deleting and _counts(root, leaf)]
     problems = [f'the name "{name}" is taken by an object that is no part of this one' for name in sorted(taken)]
     return Situation(sorted(counted, key=lambda leaf: leaf.cluster), problems, _trouble(root, counted))
+
+
+def _counts(root: Root, leaf: Leaf) -> bool:
+    """Return whether what a leaf reports is true of its copies: not on a lost cluster, unless its work is done."""
+    return root.use(leaf.cluster) < Use.LOST or (root.kind.fixed and leaf.fully_available)
 
 
 def _trouble(root: Root, counted: Sequence[Leaf]) -> tuple[str, str] | None:

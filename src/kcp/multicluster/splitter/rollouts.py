@@ -41,29 +41,35 @@ def with_limits(strategy: Mapping[str, Any], limits: Limits, *, surges: bool) ->
 
 
 def next_rollouts(limits: Limits, leaves: Sequence[Leaf], used: Mapping[str, Limits], seed: str) -> dict[str, Limits]:
-    """Return the leaves that may get the template of the root now, by cluster, and the limits of each.
+    """Return the leaves that may get the template and the strategy of the root now, by cluster, and the limits of each.
 
     ``leaves`` are those on clusters that are ready; ``used`` are the limits of those that have the template. The limits
-    of a rollout that is not complete are not available to others. Copies that are not available may be replaced at any time.
-    Leaves for which nothing is left wait.
+    of a rollout that is not complete are not available to others, unless the strategy has changed since: then they are divided
+    anew, among such rollouts first. Copies that are not available may be replaced at any time. Leaves for which nothing is
+    left wait.
     """
-    running = [leaf for leaf in leaves if leaf.template and not leaf.complete]
+    incomplete = [leaf for leaf in leaves if leaf.template and not leaf.complete]
+    running = [leaf for leaf in incomplete if leaf.strategy]
+    changed = [leaf for leaf in incomplete if not leaf.strategy]
     outdated = [leaf for leaf in leaves if not leaf.template]
     taken = sum(max(leaf.unavailable, used[leaf.cluster].unavailable) for leaf in running)
-    broken = sum(leaf.unavailable for leaf in outdated)
-    free = max(0, limits.unavailable - taken - broken)
-    surge = max(0, limits.surge - sum(used[leaf.cluster].surge for leaf in running))
-    serving = {leaf.cluster: leaf.wanted - leaf.unavailable for leaf in outdated}
-    gone = _spread(free, serving, seed)
-    added = _spread(surge, {leaf.cluster: leaf.wanted for leaf in outdated}, seed)
-    found = {
-        leaf.cluster: Limits(leaf.unavailable + gone[leaf.cluster], added[leaf.cluster])
-        for leaf in outdated
-        if leaf.unavailable + gone[leaf.cluster] + added[leaf.cluster]
-    }
-    if (
-        outdated and not found and not running
-    ):  # as in Kubernetes, a rollout without limits may make one copy unavailable
+    broken = sum(leaf.unavailable for leaf in (*changed, *outdated))
+    free = Limits(
+        max(0, limits.unavailable - taken - broken),
+        max(0, limits.surge - sum(used[leaf.cluster].surge for leaf in running)),
+    )
+    found: dict[str, Limits] = {}
+    for waiting in (changed, outdated):
+        gone = _spread(free.unavailable, {leaf.cluster: leaf.wanted - leaf.unavailable for leaf in waiting}, seed)
+        added = _spread(free.surge, {leaf.cluster: leaf.wanted for leaf in waiting}, seed)
+        free = Limits(free.unavailable - sum(gone.values()), free.surge - sum(added.values()))
+        found |= {
+            leaf.cluster: Limits(leaf.unavailable + gone[leaf.cluster], added[leaf.cluster])
+            for leaf in waiting
+            if leaf.unavailable + gone[leaf.cluster] + added[leaf.cluster]
+        }
+    if outdated and not found and not incomplete:
+        # as in Kubernetes, a rollout without limits may make one copy unavailable
         found = {outdated[0].cluster: Limits(1, 0)}
     return found
 

@@ -70,13 +70,13 @@ def _trouble(situation: Situation) -> WorkloadCondition | None:
 
 
 def _sums(kind: SplitKind, situation: Situation) -> dict[str, int]:
-    """Return the sums of the counts. What a leaf says about the newest template counts if it has and has observed that."""
+    """Return the sums of the counts. What a leaf says about the newest template counts if its cluster has observed that."""
     found = dict.fromkeys(kind.counts, 0)
     for leaf in situation.leaves:
         for field in kind.counts:
             if field != kind.updated:
                 found[field] += count(leaf.object.get("status") or {}, field)
-            elif leaf.template and leaf.observed:
+            elif leaf.template and leaf.template_observed:
                 found[field] += leaf.updated
     return found
 
@@ -97,7 +97,7 @@ def _timed_out(leaves: Sequence[Leaf]) -> WorkloadCondition | None:
     """Return the condition of leaves with the newest template whose rollout has timed out."""
     for leaf in leaves:
         found = condition_of(leaf.object.get("status") or {}, _PROGRESSING)
-        if leaf.template and leaf.observed and found.get("reason") == "ProgressDeadlineExceeded":
+        if leaf.template and leaf.template_observed and found.get("reason") == "ProgressDeadlineExceeded":
             message = f"{leaf.cluster}: {found.get('message', '')}"[:_MESSAGE]
             return WorkloadCondition(_PROGRESSING, "False", "ProgressDeadlineExceeded", message)
     return None

@@ -9,17 +9,15 @@ from typing import Any, Final
 
 from kcp.api.times import now
 from kcp.client import Client, ClientError, StatusError
-from kcp.multicluster.placement import CLUSTERS
+from kcp.multicluster.placement import CLUSTERS, FIELD_MANAGER
 from kcp.multicluster.syncer.sources import CopySource
 from kcp.multicluster.syncer.statuses import SYNCED, Problem
-
-FIELD_MANAGER: Final = "kcp-syncer"
 
 logger = logging.getLogger(__name__)
 
 
 def synced_condition(
-    stopped: Mapping[str, Problem], incomplete: Iterable[str], before: Mapping[str, Any] | None, *, chosen: bool = True
+    stopped: Mapping[str, Problem], incomplete: Iterable[str], before: Mapping[str, Any], *, chosen: bool = True
 ) -> dict[str, Any]:
     """Return the condition ``Synced`` of a Cluster. ``before`` is the present one; ``chosen``: the resources are known."""
     waiting = sorted(incomplete)
@@ -32,8 +30,7 @@ def synced_condition(
         status, reason, message = "False", "Synchronizing", f"the first lists of {', '.join(waiting)} are not complete"
     else:
         status, reason, message = "True", "Synced", "all resources are synced"
-    same = before is not None and before.get("status") == status
-    since = (before or {}).get("lastTransitionTime") if same else None
+    since = before.get("lastTransitionTime") if before.get("status") == status else None
     return {
         "type": SYNCED,
         "status": status,

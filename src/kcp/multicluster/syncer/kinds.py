@@ -1,4 +1,4 @@
-"""What the syncer knows of single resources: the data of ``kinds.yaml``."""
+"""What the syncer knows of single resources: the data of ``kinds.yaml``, and which objects name which."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import Any, Final, NamedTuple
 import yaml
 
 from kcp.api.kinds import GroupResource
+from kcp.api.object_references import DEPENDENCIES, REFERENCES, Paths
 
 
 class Exclusion(NamedTuple):
@@ -23,9 +24,13 @@ class Exclusion(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class KindRules:
-    """The rules of one resource. ``references`` are the paths at which objects of a resource are named, also in pods."""
+    """The rules of one resource.
 
-    references: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    ``references`` are the paths at which objects of a resource are named. ``names`` are those that every namespace of a
+    Kubernetes cluster has already, with the names of the copies.
+    """
+
+    references: Paths = field(default_factory=dict)
     names: Mapping[str, str] = field(default_factory=dict)
     fields: Mapping[str, str] = field(default_factory=dict)
     omitted: tuple[str, ...] = ()
@@ -62,19 +67,15 @@ def kinds() -> Kinds:
 
 
 def _read(table: Mapping[str, Any]) -> Kinds:
-    rules = {name: _rules(entry, table["podReferences"]) for name, entry in table["resources"].items()}
-    dependencies = frozenset(name for each in rules.values() for name in each.references)
+    references = {str(resource): paths for resource, paths in REFERENCES.items()}
+    entries = table["resources"]
+    rules = {name: _rules(entries.get(name, {}), references.get(name, {})) for name in entries.keys() | references}
     return Kinds(
-        rules, tuple(table["native"]), table["neverSynced"], frozenset(table["omittedAnnotations"]), dependencies
+        rules, tuple(table["native"]), table["neverSynced"], frozenset(table["omittedAnnotations"]), DEPENDENCIES
     )
 
 
-def _rules(entry: Mapping[str, Any], pod_references: Mapping[str, list[str]]) -> KindRules:
-    references = {name: tuple(paths) for name, paths in entry.get("references", {}).items()}
-    if "pods" in entry:
-        references |= {
-            name: tuple(f"{entry['pods']}.{path}" for path in paths) for name, paths in pod_references.items()
-        }
+def _rules(entry: Mapping[str, Any], references: Paths) -> KindRules:
     excluded = entry.get("excluded")
     return KindRules(
         references,

@@ -23,10 +23,7 @@ class Identity(NamedTuple):
 
     def owns(self, locator: Locator | None) -> bool:
         """Return whether a locator is of an object that is assigned to this Cluster of this logical cluster."""
-        return locator is not None and (locator.logical_cluster_uid, locator.cluster_uid) == (
-            self.logical_cluster_uid,
-            self.cluster_uid,
-        )
+        return locator is not None and locator.is_of(self.logical_cluster_uid, self.cluster_uid)
 
     def namespace(self, namespace: str) -> str:
         """Return the name of the namespace downstream for one upstream."""

@@ -11,6 +11,7 @@ from typing import Any, Final, NamedTuple
 
 from kcp.api.times import now
 from kcp.client.versions import is_older
+from kcp.multicluster.conditions import condition_of
 from kcp.multicluster.syncer.comparisons import digest
 from kcp.multicluster.syncer.ownership import annotations_of, metadata_of
 from kcp.multicluster.syncer.transforms import GENERATION_ANNOTATION
@@ -34,9 +35,12 @@ def status_for_source(live: Mapping[str, Any], before: Mapping[str, Any], proble
     status = dict(live.get("status") or {})
     generations = _Generations.of(live)
     if generations is not None:
-        status = _translated(status, generations)
+        status = _translated(status, before, generations)
         if isinstance(status.get("conditions"), list):
-            status["conditions"] = [_translated(each, generations) for each in status["conditions"]]
+            status["conditions"] = [
+                _translated(each, condition_of(before.get("conditions"), _type_of(each)), generations)
+                for each in status["conditions"]
+            ]
     return with_problem(status, before, problem)
 
 
@@ -67,9 +71,7 @@ def without_problem_time(status: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _condition(problem: Problem, before: Mapping[str, Any]) -> dict[str, Any]:
-    found = next(
-        (each for each in before.get("conditions") or () if isinstance(each, dict) and each.get("type") == SYNCED), {}
-    )
+    found = condition_of(before.get("conditions"), SYNCED)
     since = found.get("lastTransitionTime") if found.get("status") == "False" else None
     return {
         "type": SYNCED,
@@ -122,12 +124,26 @@ class _Generations(NamedTuple):
             return None
         return cls(generation, int(shown))
 
-    def translate(self, observed: int) -> int:
-        """Return the generation of the source that was observed; of an earlier one only that it is earlier is known."""
-        return self.source if observed >= self.copy else min(observed, max(self.source - 1, 0))
+    def translate(self, observed: int, before: int | None) -> int:
+        """Return the generation of the source that was observed.
+
+        Of an earlier one only that it is earlier is known, and which one was observed ``before``.
+        """
+        if observed >= self.copy:
+            return self.source
+        return min(observed if before is None else before, max(self.source - 1, 0))
 
 
-def _translated(holder: Any, generations: _Generations) -> Any:
-    if not isinstance(holder, dict) or type(holder.get("observedGeneration")) is not int:
-        return holder
-    return {**holder, "observedGeneration": generations.translate(holder["observedGeneration"])}
+def _translated(holder: Any, before: Mapping[str, Any], generations: _Generations) -> Any:
+    """Return a status or a condition whose observed generation is one of the source. ``before`` is the present one upstream."""
+    observed, known = _observed_generation(holder), _observed_generation(before)
+    return holder if observed is None else {**holder, "observedGeneration": generations.translate(observed, known)}
+
+
+def _type_of(condition: Any) -> str:
+    return str(condition.get("type")) if isinstance(condition, Mapping) else ""
+
+
+def _observed_generation(holder: Any) -> int | None:
+    found = holder.get("observedGeneration") if isinstance(holder, Mapping) else None
+    return found if type(found) is int else None

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from kcp.client import CachedObject, Client, ClientError, EventRecorder, RetryError, StatusError, WorkQueue
-from kcp.client.objects import Object
+from kcp.multicluster.conditions import condition_of
 from kcp.multicluster.placement import locator_of
 from kcp.multicluster.syncer import upstream
 from kcp.multicluster.syncer.choosing import Pair
@@ -23,6 +23,7 @@ from kcp.multicluster.syncer.metrics import Figures, SyncerMetrics
 from kcp.multicluster.syncer.ownership import Key, metadata_of
 from kcp.multicluster.syncer.reconciling import Reconciliation, Shared
 from kcp.multicluster.syncer.sources import CopySource, ObjectSource, OwnCopies, OwnSource, View
+from kcp.multicluster.syncer.statuses import SYNCED
 from kcp.multicluster.syncer.synced_types import SyncedType
 from kcp.multicluster.syncer.type_set import TypeSet
 from kcp.multicluster.syncer.upstream import NAMESPACES, IdentityError
@@ -87,7 +88,7 @@ class Syncer:
         self._shared: Shared | None = None
         self._types: TypeSet | None = None
         self._heartbeat: Heartbeat | None = None
-        self._condition: Mapping[str, Any] | None = None
+        self._condition: Mapping[str, Any] = {}
         self._is_replaced = asyncio.Event()
 
     @property
@@ -114,7 +115,7 @@ class Syncer:
             raise IdentityError(
                 f"Cluster {self._cluster} has UID {identity.cluster_uid}, this syncer is for {self._uid}: it was created again"
             )
-        self._condition = _condition_of(cluster)
+        self._condition = condition_of((cluster.get("status") or {}).get("conditions"), SYNCED)
         async with AsyncExitStack() as stack:
             recorder = await stack.enter_async_context(EventRecorder(self._up, "kcp-syncer", instance=self._cluster))
             spaces = self._copies.copies(NAMESPACES, identity.cluster_uid, self._on_namespace)
@@ -150,8 +151,7 @@ class Syncer:
         self._heartbeat = Heartbeat(self._up, self._copies, self._cluster, self._report, self._queue.add_delayed)
         self._cleaner = NamespaceCleaner(self._shared, self._down)
         for queue in (self._queue, self._cleaning):
-            queue.start()
-            stack.push_async_callback(queue.stop)
+            await stack.enter_async_context(queue.running())
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._types.run(settings.discovery_interval, settings.last_delay))
             tasks.create_task(self._heartbeat.run(settings.heartbeat_interval))
@@ -283,8 +283,3 @@ def _first(errors: BaseExceptionGroup[BaseException]) -> BaseException:
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]
     return error
-
-
-def _condition_of(cluster: Object) -> Mapping[str, Any] | None:
-    conditions = (cluster.get("status") or {}).get("conditions") or ()
-    return next((each for each in conditions if each.get("type") == "Synced"), None)

@@ -12,10 +12,10 @@ from typing import Any, Final
 
 import orjson
 
+from kcp.api.object_fields import fields_at, strings_at
 from kcp.client import APIResource
-from kcp.multicluster.placement import GROUP, LOCATOR_ANNOTATION, MARK_LABEL, locator_of, mark_of
+from kcp.multicluster.placement import GROUP, LOCATOR_ANNOTATION, MARK_LABEL
 from kcp.multicluster.syncer.comparisons import digest
-from kcp.multicluster.syncer.field_paths import places, texts
 from kcp.multicluster.syncer.kinds import KindRules, kinds
 from kcp.multicluster.syncer.ownership import Identity, annotations_of, metadata_of
 
@@ -41,8 +41,8 @@ def copy_of(source: Mapping[str, Any], identity: Identity, rules: KindRules, res
     made = copy.deepcopy({field: value for field, value in source.items() if field not in ("metadata", "status")})
     made |= {"apiVersion": resource.api_version, "kind": resource.kind}
     for path in rules.omitted:
-        for place in list(places(made, path)):
-            del place.holder[place.name]
+        for field in list(fields_at(made, path)):
+            del field.holder[field.name]
     _rename_references(made, rules)
     omitted = kinds().omitted_annotations
     annotations = {
@@ -71,27 +71,22 @@ def applied_digest(api_object: Mapping[str, Any]) -> str:
     return str(annotations_of(api_object).get(DIGEST_ANNOTATION) or "")
 
 
-def is_copy(api_object: Mapping[str, Any], identity: Identity) -> bool:
-    """Return whether an object downstream has the mark and a locator of a syncer."""
-    return mark_of(api_object) == identity.cluster_uid and identity.owns(locator_of(api_object))
-
-
 def _rename_references(made: dict[str, Any], rules: KindRules) -> None:
     for resource, paths in rules.references.items():
         named = kinds().rules.get(resource)
         if named is None or not named.names:
             continue
         for path in paths:
-            for place in places(made, path):
-                if isinstance(place.value, str):
-                    place.holder[place.name] = named.copy_name(place.value)
+            for field in fields_at(made, path):
+                if isinstance(field.value, str):
+                    field.holder[field.name] = named.copy_name(field.value)
 
 
 def references_of(source: Mapping[str, Any], rules: KindRules) -> Iterator[tuple[str, str]]:
     """Yield the resources and names of the objects that an object names."""
     for resource, paths in rules.references.items():
         for path in paths:
-            for name in texts(source, path):
+            for name in strings_at(source, path):
                 yield resource, name
 
 
@@ -100,7 +95,7 @@ def exclusion_of(source: Mapping[str, Any], rules: KindRules) -> str:
     excluded = rules.excluded
     if excluded is None:
         return ""
-    found = next((value for value in texts(source, excluded.path) if value in excluded.values), None)
+    found = next((value for value in strings_at(source, excluded.path) if value in excluded.values), None)
     return "" if found is None else f"an object whose {excluded.path} is {found} is not copied: {excluded.reason}"
 
 
@@ -108,7 +103,7 @@ def field_annotations(live: Mapping[str, Any], rules: KindRules) -> dict[str, st
     """Return the annotations that show upstream what the cluster decided for a copy."""
     found: dict[str, str] = {}
     for word, path in rules.fields.items():
-        values = [place.value for place in places(live, path) if place.value not in ("", None)]
+        values = [field.value for field in fields_at(live, path) if field.value not in ("", None)]
         if not values:
             continue
         value = values if "[]" in path else values[0]

@@ -47,6 +47,7 @@ class TypeSet:
         self._started = started
         self._changed = asyncio.Event()
         self._imports: View | None = None
+        self._tasks: asyncio.TaskGroup
         self._waiting: dict[GroupResource, asyncio.Task[None]] = {}
         self._first_choice = asyncio.Event()
         self.stopped: dict[str, Problem] = {}
@@ -63,18 +64,19 @@ class TypeSet:
 
     async def run(self, interval: float, retry: float) -> None:
         """Choose now, when imports change, and every ``interval`` seconds, or ``retry`` while resources are stopped."""
-        try:
-            while True:
-                self._changed.clear()
-                await self._refresh()
-                try:
-                    async with asyncio.timeout(interval if self._is_settled() else min(interval, retry)):
-                        await self._changed.wait()
-                    await asyncio.sleep(_CONDITIONS_SETTLE)
-                except TimeoutError:
-                    continue
-        finally:
-            await self._stop_all()
+        async with asyncio.TaskGroup() as self._tasks:  # a type that fails to start ends the syncer, which begins again
+            try:
+                while True:
+                    self._changed.clear()
+                    await self._refresh()
+                    try:
+                        async with asyncio.timeout(interval if self._is_settled() else min(interval, retry)):
+                            await self._changed.wait()
+                        await asyncio.sleep(_CONDITIONS_SETTLE)
+                    except TimeoutError:
+                        continue
+            finally:
+                await self._stop_all()
 
     def _is_settled(self) -> bool:
         """Whether nothing is missing whose coming would only be seen by discovery."""
@@ -118,7 +120,7 @@ class TypeSet:
                     stopped[str(resource)] = problem
                     continue
                 self._types[resource] = self._start(pair)
-                self._waiting[resource] = asyncio.create_task(self._wait(self._types[resource]))
+                self._waiting[resource] = self._tasks.create_task(self._wait(self._types[resource]))
                 logger.info("%s: syncing %s", self._cluster, pair.upstream)
         for name, problem in stopped.items():
             if self.stopped.get(name) != problem:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-from kcp.client import ALL_NAMESPACES, APIResource, Client, ClientError, NotFoundError, StatusError
+from kcp.client import ALL_NAMESPACES, APIResource, Client, ClientError, NotFoundError
 from kcp.client.objects import Object
 from kcp.multicluster.placement import CLUSTERS, IDENTITY_NAMESPACE, cluster_of, finalizer, held_label
 from kcp.multicluster.syncer.ownership import Identity, Key, metadata_of
@@ -54,18 +54,9 @@ async def read_object(client: Client, resource: APIResource, namespace: str, nam
     try:
         return await client.resource(resource, namespace).get(name)
     except NotFoundError as error:
-        if is_absence(error, resource, name):
+        if resource.is_absence(error, name):
             return None
         raise
-
-
-def is_absence(error: StatusError, resource: APIResource, name: str) -> bool:
-    """Return whether an error says that an object does not exist, rather than its type or its server."""
-    details = error.details or {}
-    return details.get("name") == name and str(details.get("kind", "")).lower() in (
-        resource.plural,
-        resource.kind.lower(),
-    )
 
 
 async def has_assigned(client: Client, resource: APIResource, namespace: str, selector: Mapping[str, str]) -> bool:

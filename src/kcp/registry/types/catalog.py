@@ -9,6 +9,7 @@ own definition.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
 import logging
 import threading
@@ -25,7 +26,7 @@ from kcp.registry.fencing import fence
 from kcp.registry.types.definition_union import DefinitionUnion
 from kcp.registry.types.record_cache import RecordCache
 from kcp.registry.types.resource_types import ResourceType, from_definition, schema_of
-from kcp.registry.types.surfaces import Definition, DiscardedTypes, Surface, replaced
+from kcp.registry.types.surfaces import Definition, DiscardedTypes, Surface, replaced, unreadable
 from kcp.schema.printer_columns import annotation_of
 from kcp.store.contract import UNREADABLE, Condition, DamagedValueError, Event, Key, Page, Range, Record, Store
 
@@ -116,10 +117,13 @@ class Catalog:
     def condition_for_new_objects(self, cluster: LogicalClusterName, type_: ResourceType) -> Condition:
         """The condition under which a definition still accepts new objects.
 
-        Raises StatusError 404 when the logical cluster no longer serves the type, 405 when the definition is being deleted.
+        Raises StatusError 404 when the logical cluster no longer serves the type, 405 when the definition is being deleted, 503
+        when the definition cannot be read.
         """
         condition = fence(self._store, DEFINITIONS, cluster)
         found = self.find(cluster, type_.group, type_.version, type_.plural)
+        if found is None:
+            self._check_readable(Key(DEFINITIONS, cluster, "", definition_name(type_.group, type_.plural)))
         if found is None or found.builtin or found.namespaced != type_.namespaced:
             raise self.not_served(type_.group)
         if found.terminating:
@@ -165,8 +169,9 @@ class Catalog:
             return self._united[1] if self._united is not None else self._base
         found = self._by_cluster.get(cluster)
         if found is None:
-            records = self._store.scan(Range(DEFINITIONS, cluster), count=False).records
-            found = self._remember(cluster, {record.key.name: self._decoded.of(record) for record in records})
+            found = self._remember(
+                cluster, self._decoded_page(self._store.scan(Range(DEFINITIONS, cluster), count=False))
+            )
         return found
 
     async def load(self, cluster: LogicalClusterName) -> Surface:
@@ -176,6 +181,7 @@ class Catalog:
         """
         if cluster == WILDCARD:
             return await self._load_union()
+        self._read_again(cluster)
         found = self._by_cluster.get(cluster) or self._with_few_definitions(cluster)
         if found is not None:
             return found
@@ -186,16 +192,45 @@ class Catalog:
         return await asyncio.shield(self._loading[cluster][0])
 
     async def look_up(self, cluster: LogicalClusterName, group: str, version: str, plural: str) -> ResourceType | None:
-        """As `find`; decodes a large definition in a thread, and searches for ``*`` off the event loop."""
+        """As `find`; decodes a large definition in a thread, and searches for ``*`` off the event loop.
+
+        Raises StatusError 503 where the definition cannot be read: nobody knows whether it serves the type.
+        """
         key = Key(DEFINITIONS, cluster, "", definition_name(group, plural))
         if cluster == WILDCARD:
             found = self.find(cluster, group, version, plural, decode=False)
-            return found or await self._union.find(key.name, version) or self._base.find(group, version, plural)
+            return found or await self._find_in_union(key.name, version) or self._base.find(group, version, plural)
+        self._read_again(cluster)
         if cluster not in self._by_cluster and (cluster, key.name) not in self._alone:
             record = self._stored(key)
             if record is not None and len(record.value) > _LARGE and not self._decoded.knows(record):
                 await asyncio.to_thread(self.prepare, key, record.value)
-        return self.find(cluster, group, version, plural)
+        found = self.find(cluster, group, version, plural)
+        if found is None:
+            self._check_readable(key)
+        return found
+
+    async def _find_in_union(self, name: str, version: str) -> ResourceType | None:
+        try:
+            return await self._union.find(name, version)
+        except DamagedValueError as error:
+            raise _unreadable_definition(error) from error
+
+    def _check_readable(self, key: Key) -> None:
+        """Raise StatusError 503 if a definition is stored and cannot be read."""
+        try:
+            self._store.get(key)
+        except DamagedValueError as error:
+            raise _unreadable_definition(error) from error
+
+    def _read_again(self, cluster: LogicalClusterName) -> None:
+        """Forget a surface if a definition that it could not read can be read: the key that was missing is there."""
+        surface = self._by_cluster.get(cluster)
+        for name in surface.unreadable if surface is not None else ():
+            with contextlib.suppress(DamagedValueError):
+                self._store.get(Key(DEFINITIONS, cluster, "", name))
+                del self._by_cluster[cluster]
+                return
 
     def prepare(self, key: Key, value: bytes, obj: dict[str, Any] | None = None) -> None:
         """Make the types of a definition that is about to be stored. Thread-safe. Any other object is ignored.
@@ -216,17 +251,26 @@ class Catalog:
             return None
         page = self._store.scan(Range(DEFINITIONS, cluster), limit=_FEW, size=_FEW_BYTES, count=False)
         if not page.remaining and sum([len(record.value) for record in page.records]) <= _FEW_BYTES:
-            return self._remember(cluster, {record.key.name: self._decoded.of(record) for record in page.records})
+            return self._remember(cluster, self._decoded_page(page))
         self._many[cluster] = None
         if len(self._many) > _REMEMBERED_CLUSTERS:
             self._many.popitem(last=False)
         return None
 
+    def _decoded_page(self, page: Page) -> Mapping[str, Definition]:
+        """The definitions of a page by name."""
+        found = {record.key.name: self._decoded.of(record) for record in page.records}
+        return _with_unreadable(found, page.damaged) if page.damaged else found
+
     def _definition(self, cluster: LogicalClusterName, name: str) -> Definition | None:
         identity = (cluster, name)
         if identity in self._alone:
             return self._alone[identity]
-        record = self._stored(Key(DEFINITIONS, cluster, "", name))
+        try:
+            record = self._store.get(Key(DEFINITIONS, cluster, "", name))
+        except DamagedValueError as error:
+            _report_unreadable(error.key)
+            return None  # and looked up again: it may be readable by then
         found = self._alone[identity] = None if record is None else self._decoded.of(record)
         if len(self._alone) > _REMEMBERED_LOOKUPS:
             self._alone.popitem(last=False)
@@ -239,14 +283,16 @@ class Catalog:
 
     async def _load(self, cluster: LogicalClusterName) -> Surface:
         found: dict[str, Definition] = {}
+        damaged: list[Key] = []
         after: Key | None = None
         while True:
             page = self._store.scan(Range(DEFINITIONS, cluster), after=after, size=_CHUNK, count=False)
             await self._decode(page, found)
+            damaged += page.damaged
             if not page.remaining:
                 break
             after = page.records[-1].key
-        definitions: Mapping[str, Definition] = found
+        definitions: Mapping[str, Definition] = _with_unreadable(found, damaged)
         for event in self._loading[cluster][1]:  # what has changed meanwhile; a page may show it already
             definitions = replaced(definitions, event.key.name, self._after(event))
         return self._remember(cluster, definitions)
@@ -284,12 +330,12 @@ class Catalog:
         return found
 
     def _after(self, event: Event) -> Definition | None:
-        """The definition after a change; None where it is deleted or cannot be read."""
+        """The definition after a change; None where it is deleted."""
         if event.record is None:
             return None
         if event.record.value is UNREADABLE:
             _report_unreadable(event.key)
-            return None
+            return unreadable(event.key.name)
         return self._decoded.of(event.record)
 
     def _stored(self, key: Key) -> Record | None:
@@ -331,7 +377,11 @@ class Catalog:
     def _apply(self, event: Event) -> None:
         cluster, name = event.key.cluster, event.key.name
         if (cluster, name) in self._alone:
-            self._alone[cluster, name] = self._after(event)
+            after = self._after(event)
+            if after is None or after.readable:
+                self._alone[cluster, name] = after
+            else:
+                del self._alone[cluster, name]
         if cluster in self._loading:
             self._loading[cluster][1].append(event)
         before = self._by_cluster.get(cluster)
@@ -339,6 +389,22 @@ class Catalog:
             definitions = replaced(before.definitions, name, self._after(event))
             surface = self._surface_of(definitions, lambda: before.after(name, definitions))
             self._by_cluster[cluster] = surface
+
+
+def _with_unreadable(definitions: Mapping[str, Definition], damaged: Sequence[Key]) -> Mapping[str, Definition]:
+    """Definitions with those of damaged keys, in the order of their names."""
+    for key in damaged:
+        _report_unreadable(key)
+        definitions = replaced(definitions, key.name, unreadable(key.name))
+    return definitions
+
+
+def _unreadable_definition(error: DamagedValueError) -> errors.StatusError:
+    """503: whether a type is served is not known. Not 404: clients take that for the absence of its objects.
+
+    kube-apiserver answers alike while it has not read the definitions.
+    """
+    return errors.service_unavailable(f"the definition of the resource cannot be read: {error}")
 
 
 def _report_unreadable(key: Key) -> None:

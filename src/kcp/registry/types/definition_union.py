@@ -79,14 +79,20 @@ class DefinitionUnion:
         """A version of the resource whose definition has this name, from any logical cluster that serves it.
 
         The log is searched for the name, off the event loop, unless the definition that was found last still serves it.
+
+        Raises DamagedValueError where none does and one of this name cannot be read.
         """
         found, after = self._found_last(name, version), None
+        damaged: list[Key] = []
         while found is None:
             page = await self._store.select(Range(self._definitions), Hint(name), after=after, size=_CHUNK)
             found = self._find_in(page, name, version)
+            damaged += [key for key in page.damaged if key.name == name]
             if not page.remaining:
                 break
             after = page.records[-1].key
+        if found is None and damaged:
+            self._store.get(damaged[0])
         return found
 
     def find_at_once(self, name: str, version: str) -> ResourceType | None:

@@ -25,16 +25,26 @@ class Definition:
     """What a CustomResourceDefinition adds to a surface. Shared by all logical clusters that have an equal one.
 
     ``digest`` stands for its content. ``names`` is the definition with nothing but its name, group and accepted names. ``types``
-    are in the order of the versions; there are none before the definition is established.
+    are in the order of the versions; there are none before the definition is established. ``readable`` is False for one whose
+    stored value cannot be read: see `unreadable`.
     """
 
-    __slots__ = ("__weakref__", "digest", "group", "names", "types")
+    __slots__ = ("__weakref__", "digest", "group", "names", "readable", "types")
 
-    def __init__(self, digest: str, names: dict[str, Any], types: Sequence[ResourceType]) -> None:
+    def __init__(
+        self, digest: str, names: dict[str, Any], types: Sequence[ResourceType], *, readable: bool = True
+    ) -> None:
         self.digest = digest
         self.group: str = names["spec"]["group"]
         self.names = names
         self.types = tuple(types)
+        self.readable = readable
+
+
+def unreadable(name: str) -> Definition:
+    """A definition whose stored value is damaged or cannot be decrypted: nothing but its name and group is known."""
+    names = {"metadata": {"name": name}, "spec": {"group": name.partition(".")[2]}, "status": {"acceptedNames": {}}}
+    return Definition(f"unreadable {name}", names, (), readable=False)
 
 
 class DiscardedTypes:
@@ -92,6 +102,11 @@ class Surface:
     def group_versions(self) -> frozenset[tuple[str, str]]:
         """The groups and versions of the types."""
         return frozenset((group, version) for group, version, _ in self._by_path)
+
+    @cached_property
+    def unreadable(self) -> tuple[str, ...]:
+        """The names of the definitions that cannot be read: there may be objects of types that are not known."""
+        return tuple(name for name, definition in self.definitions.items() if not definition.readable)
 
     def find(self, group: str, version: str, plural: str) -> ResourceType | None:
         """The type served at a path."""

@@ -20,7 +20,7 @@ from kcp.registry.requests import ListOptions, Target
 from kcp.registry.types.resource_types import ResourceType
 from kcp.registry.verbs import continuations
 from kcp.registry.verbs.filtering import Filter
-from kcp.registry.verbs.selecting import CHUNK, CHUNK_BYTES, Walk, kept
+from kcp.registry.verbs.selecting import CHUNK, Walk, kept
 from kcp.registry.verbs.shared_pages import SharedPage
 from kcp.registry.verbs.source import Source, in_each_namespace
 from kcp.store.contract import CompactedError, FutureRevisionError, Key, Page, Range, Record
@@ -28,6 +28,10 @@ from kcp.store.contract import CompactedError, FutureRevisionError, Key, Page, R
 _ACCUMULATED: Final = 8 << 20
 """Bytes of objects after which a page with a limit ends before its limit, and after which a list without one streams: what is
 found until then is held in memory as a whole."""
+
+_STREAMED: Final = 128
+_STREAMED_BYTES: Final = 128 * 1024
+"""Records, and about how many bytes of them, that a list which streams reads at a time: about half a millisecond."""
 
 EXACT: Final = "Exact"
 NOT_OLDER_THAN: Final = "NotOlderThan"
@@ -204,7 +208,7 @@ def _chunks(
 
 
 def _chunk(source: Source, type_: ResourceType, range_: Range, after: Key | None, at: int) -> Page:
-    return source.page(type_, range_, limit=CHUNK, after=after, at=at, size=CHUNK_BYTES)
+    return source.page(type_, range_, limit=_STREAMED, after=after, at=at, size=_STREAMED_BYTES)
 
 
 async def _selected(

@@ -207,16 +207,17 @@ class ServerProcess:
         """Serve health over plain HTTP where the configuration says so, until the server stops serving requests."""
         if not self.configuration.healthz_bind_address:
             return
+        from kcp.plain_http import PlainListener
         from kcp.server.process.configuration import split_address
-        from kcp.server.process.health_listener import HealthListener
+        from kcp.server.process.health_listener import health_responses
 
         flag = "--healthz-bind-address"
         host, port = split_address(flag, self.configuration.healthz_bind_address)
         listener = sockets.bind(host, port, address_flag=flag, port_flag=flag)
         self._stack.callback(listener.close)
         self.health_port = listener.getsockname()[1]
-        health = HealthListener(composition.health, listener)
-        await health.start()
+        health = PlainListener(health_responses(composition.health))
+        await health.start(listener)
         self._stack.push_async_callback(health.stop)
 
     def _certificates(self, http: Listening, composition: Composition) -> ServingCertificates:

@@ -8,9 +8,10 @@ fails. The kernel knows earlier: the connection is no longer ESTABLISHED. Linux 
 from __future__ import annotations
 
 import asyncio
-import ipaddress
 import logging
+import socket
 import sys
+from collections.abc import Container, Iterable, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -25,57 +26,64 @@ SWEEP_INTERVAL: Final = 10.0
 _TABLES: Final = (Path("/proc/net/tcp"), Path("/proc/net/tcp6"))
 _ESTABLISHED: Final = b"01"
 _FIELDS: Final = 4
+_IPV4: Final = 4
+_MAPPED: Final = bytes(10) + b"\xff\xff"
+"""Before an IPv4 address, as an IPv6 address."""
 
-Peer = tuple[str, int]
-Connection = tuple[int, Peer]
-"""The server's port and the client's address. Other servers on the machine may have clients with the same address and port."""
-
-
-def peer_of(text: bytes) -> Peer:
-    """Parse a ``rem_address`` column: hexadecimal words of four bytes in the machine's byte order."""
-    address, _, port = text.partition(b":")
-    packed = bytes.fromhex(address.decode())
-    if sys.byteorder == "little":
-        packed = b"".join(packed[start : start + 4][::-1] for start in range(0, len(packed), 4))
-    found = ipaddress.ip_address(packed)
-    if isinstance(found, ipaddress.IPv6Address) and found.ipv4_mapped is not None:
-        found = found.ipv4_mapped
-    return str(found), int(port, 16)
+Connection = tuple[bytes, bytes]
+"""The server's port and the client's address, as in the tables of Linux. Other servers on the machine may have clients with the
+same address and port."""
 
 
-def established(tables: tuple[Path, ...] = _TABLES) -> set[tuple[bytes, bytes]]:
-    """Return the columns ``local_address`` and ``rem_address`` of all established connections.
-
-    Raises OSError when a table cannot be read.
-    """
-    found: set[tuple[bytes, bytes]] = set()
+def established(tables: tuple[Path, ...] = _TABLES) -> set[Connection]:
+    """Return all established connections. Raises OSError when a table cannot be read."""
+    found: set[Connection] = set()
     for table in tables:
         if not table.exists():
             continue
         for line in table.read_bytes().splitlines()[1:]:
             fields = line.split(None, _FIELDS)
             if len(fields) > _FIELDS - 1 and fields[3] == _ESTABLISHED:
-                found.add((fields[1], fields[2]))
+                found.add((fields[1].rpartition(b":")[2], fields[2]))
     return found
 
 
-def gone(sessions: list[WatchSession], connected: set[tuple[bytes, bytes]]) -> list[WatchSession]:
+def gone(sessions: Iterable[WatchSession], connected: Container[Connection]) -> list[WatchSession]:
     """Return the sessions whose connection is no longer established."""
-    known = {(int(local.rpartition(b":")[2], 16), peer_of(remote)) for local, remote in connected}
-    return [session for session in sessions if (found := _connection(session)) is not None and found not in known]
+    found = []
+    for session in sessions:
+        connections = _connections(session)
+        if connections and not any(each in connected for each in connections):
+            found.append(session)
+    return found
 
 
-def _connection(session: WatchSession) -> Connection | None:
+def _connections(session: WatchSession) -> Sequence[Connection]:
+    """The forms that the connection of a session may have in the tables; none if it is not known."""
     server, client = session.exchange.scope.get("server"), session.exchange.scope.get("client")
     if not server or not server[1] or not client or not client[1]:
-        return None
+        return ()
+    host, port = client[0].partition("%")[0], b"%04X" % client[1]
+    own = b"%04X" % server[1]
     try:
-        address = ipaddress.ip_address(client[0].partition("%")[0])
-    except ValueError:
-        return None
-    if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is not None:
-        address = address.ipv4_mapped
-    return server[1], (str(address), client[1])
+        packed = socket.inet_pton(socket.AF_INET6 if ":" in host else socket.AF_INET, host)
+    except OSError:
+        return ()
+    packed = packed.removeprefix(_MAPPED)
+    forms = (packed, _MAPPED + packed) if len(packed) == _IPV4 else (packed,)
+    return [(own, b"%b:%b" % (_hexadecimal(form), port)) for form in forms]
+
+
+def _hexadecimal(packed: bytes) -> bytes:
+    """An address as in the tables: words of four bytes in the machine's byte order."""
+    words = [packed[start : start + 4] for start in range(0, len(packed), 4)]
+    if sys.byteorder == "little":
+        words = [word[::-1] for word in words]
+    return b"".join(words).hex().upper().encode()
+
+
+def _find_gone(sessions: Iterable[WatchSession]) -> list[WatchSession]:
+    return gone(sessions, established())
 
 
 async def cut(scope: Scope) -> None:
@@ -99,10 +107,10 @@ async def sweep(watches: Watches, interval: float = SWEEP_INTERVAL) -> None:
         if not readable or not idle:
             continue
         try:
-            connected = await asyncio.to_thread(established)
+            left = await asyncio.to_thread(_find_gone, idle)  # there may be thousands
         except OSError as error:
             logger.warning("cannot read the connection table: %s", error)
             readable = False
             continue
-        for session in gone(idle, connected):
+        for session in left:
             session.on_client_gone()

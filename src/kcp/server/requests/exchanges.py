@@ -41,8 +41,8 @@ SLICE: Final = 32 * 1024
 """Bytes of a streamed body that are handed to the HTTP server at a time. It queues a number of slices, whatever their size."""
 _UNCUT: Final = 1024 * 1024
 """Bytes of a streamed list up to which its pieces are not cut into slices."""
-_LOOP_SHARE: Final = 0.004
-"""Seconds after which the encoding of a list yields to the event loop."""
+_LOOP_SHARE: Final = 0.001
+"""Seconds after which a list yields to the event loop."""
 _LARGE_SLICE: Final = 256 * 1024
 """Bytes of objects from which a slice of a list is decoded and encoded in a thread."""
 _NOT_CACHED: Final = (b"cache-control", b"no-cache, private")
@@ -185,7 +185,7 @@ class Exchange(IncomingRequest):
             await self._stream_pieces(ready, bodies, view)
 
     async def _bodies(self, pieces: ListPieces, view: content_negotiation.View) -> AsyncGenerator[bytes]:
-        """The pieces in the form of a view. Runs other tasks every few milliseconds.
+        """The pieces in the form of a view. Runs other tasks every millisecond or two.
 
         While the client takes a piece, only the next slice is held beside it.
         """
@@ -203,7 +203,7 @@ class Exchange(IncomingRequest):
 
         items: list[bytes] = []
         since = time.perf_counter()
-        for slice_ in pieces.slices:
+        for number, slice_ in enumerate(pieces.slices):
             encoded = slice_ if isinstance(slice_, list) else await _encoded(slice_)
             del slice_
             if items and encoded:
@@ -215,7 +215,7 @@ class Exchange(IncomingRequest):
             elif encoded:
                 items = encoded
             encoded = []
-            if time.perf_counter() - since > _LOOP_SHARE:
+            if number and time.perf_counter() - since > _LOOP_SHARE:  # the first one may be the only one
                 await self.pause()
                 since = time.perf_counter()
         for part in await piece(items, last=True):
@@ -237,6 +237,7 @@ class Exchange(IncomingRequest):
             gzip, more = compressor(), GZIP_HEADERS
         await self.begin(200, view.content_type, more)
         ready.reverse()
+        since = time.perf_counter()
         while self.scope["method"] != "HEAD":
             try:
                 body = ready.pop() if ready else await anext(bodies, None)
@@ -244,7 +245,6 @@ class Exchange(IncomingRequest):
                 raise TruncatedResponseError(str(error) or repr(error)) from error
             if body is None:
                 break
-            size = len(body)
             if gzip is not None:
                 body = await asyncio.to_thread(gzip.compress, body)
             if self.sent + len(body) <= _UNCUT:
@@ -252,8 +252,9 @@ class Exchange(IncomingRequest):
             else:
                 await self.send_more(body)
             del body
-            if size > SLICE:
+            if time.perf_counter() - since > _LOOP_SHARE:
                 await self.pause()
+                since = time.perf_counter()
         await self.finish(gzip.flush() if gzip is not None else b"")
 
     async def _record(self, audit: AuditedRequest, body: bytes, *, yaml: bool, is_protobuf: bool) -> None:

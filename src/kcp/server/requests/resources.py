@@ -58,7 +58,10 @@ class Resources:
         return self._find(info.cluster, info.group, info.version, info.resource, decode=False)
 
     async def _find_newest_type(self, info: RequestInfo) -> ResourceType:
-        """Look a type up in the newest state: another server may have just defined it. Raises StatusError 404."""
+        """Look a type up in the newest state: another server may have just defined it.
+
+        Raises StatusError 404, or 503 where the definition cannot be read.
+        """
         catalog, path = self._registry.catalog, (info.cluster, info.group, info.version, info.resource)
         found = await catalog.look_up(*path)
         if found is None:

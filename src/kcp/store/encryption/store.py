@@ -50,6 +50,9 @@ _SLICE_BYTES: Final = 256 * 1024
 """Records, and bytes of values, that a search decrypts before it yields to the event loop."""
 _MAX_LOGGED: Final = 1000
 """Values that cannot be decrypted and are logged."""
+_VALUES: Final = "values"
+_NAMED: Final = 3
+"""The readiness note about values that cannot be read, and how many of them it names."""
 
 
 class EncryptedStore:
@@ -65,6 +68,8 @@ class EncryptedStore:
         """Readiness checks beside those of the inner store."""
         self._max_changes = max_changes
         self._logged: set[tuple[Key, int]] = set()
+        self._undecryptable: dict[Key, None] = {}
+        """The keys whose current values are known not to decrypt, in the order of their discovery."""
         # what takes no values and returns none is the inner store's method itself
         self.catch_up = inner.catch_up
         self.count = inner.count
@@ -221,43 +226,52 @@ class EncryptedStore:
         actual = error.actual
         if actual is None or (providers := self.rules[error.key.resource]) is None:
             return error
-        return PreconditionFailedError(error.key, error.expected, self._decrypted(actual, providers))
+        return PreconditionFailedError(error.key, error.expected, self._decrypted(actual, providers, current=True))
 
     # decrypting
 
     def _opened(self, record: Record, providers: Providers) -> Record:
         key, revision, value, tag = record
         try:
-            return Record(key, revision, providers.decrypt(value, context_of(key)), tag)
+            opened = Record(key, revision, providers.decrypt(value, context_of(key)), tag)
         except DecryptionError as error:
-            self._log(record, error)
+            self._note(record, error, current=True)
             raise UndecryptableValueError(key, revision, str(error)) from error
+        if self._undecryptable:
+            self._undecryptable.pop(key, None)  # the key that was missing is there
+        return opened
 
     def _opened_page(self, page: Page, providers: Providers) -> Page:
         records: list[Record] = []
         damaged = list(page.damaged)
+        current = page.revision >= self.inner.revision
         for record in page.records:
-            opened = self._decrypted(record, providers)
+            opened = self._decrypted(record, providers, current=current)
             if opened.value is UNREADABLE:
                 damaged.append(record.key)
             else:
                 records.append(opened)
         return Page(records, page.revision, page.remaining, damaged)
 
-    def _decrypted(self, record: Record, providers: Providers) -> Record:
-        """Return the record with its value decrypted, or `UNREADABLE`."""
+    def _decrypted(self, record: Record, providers: Providers, *, current: bool) -> Record:
+        """Return the record with its value decrypted, or `UNREADABLE`; ``current`` unless it may have been replaced."""
         key, revision, value, tag = record
         if value is UNREADABLE or key_records.is_key_record(key):
             return record
         try:
             return Record(key, revision, providers.decrypt(value, context_of(key)), tag)
         except DecryptionError as error:
-            self._log(record, error)
+            self._note(record, error, current=current)
             return Record(key, revision, UNREADABLE, "")
 
-    def _log(self, record: Record, error: DecryptionError) -> None:
+    def _note(self, record: Record, error: DecryptionError, *, current: bool) -> None:
+        """Log once that a value cannot be decrypted; remember it while it is current."""
         place = (record.key, record.revision)
-        if isinstance(error, KeyPendingError) or place in self._logged or len(self._logged) >= _MAX_LOGGED:
+        if isinstance(error, KeyPendingError):
+            return
+        if current and len(self._undecryptable) < _MAX_LOGGED:
+            self._undecryptable[record.key] = None
+        if place in self._logged or len(self._logged) >= _MAX_LOGGED:
             return
         self._logged.add(place)
         logger.error(
@@ -267,6 +281,8 @@ class EncryptedStore:
     def _decoded(self, event: Event) -> Event:
         """Return the event that followers and watchers get."""
         key = event.key
+        if self._undecryptable:
+            self._undecryptable.pop(key, None)  # it is replaced or deleted
         if (providers := self.rules[key[0]]) is None:
             if key_records.is_key_record(key):
                 self._follow_key_record(event)
@@ -278,8 +294,8 @@ class EncryptedStore:
         return Event(
             event.revision,
             key,
-            None if record is None else self._decrypted(record, providers),
-            None if previous is None else self._decrypted(previous, providers),
+            None if record is None else self._decrypted(record, providers, current=True),
+            None if previous is None else self._decrypted(previous, providers, current=False),
         )
 
     def _follow_key_record(self, event: Event) -> None:
@@ -320,8 +336,10 @@ class EncryptedStore:
     # figures, health, the end
 
     def statistics(self) -> dict[str, float]:
-        """Return the figures of the inner store."""
-        return dict(self.inner.statistics())
+        """Return the figures of the inner store. A value that cannot be decrypted counts as a damaged one."""
+        figures = dict(self.inner.statistics())
+        figures["damaged_values"] = figures.get("damaged_values", 0) + len(self._undecryptable)
+        return figures
 
     def labelled(self) -> Labelled:
         """Return the figures of the inner store with labels."""
@@ -336,8 +354,20 @@ class EncryptedStore:
         return {**self.inner.readiness_checks(), **self.extra_checks}
 
     def readiness_notes(self) -> dict[str, Callable[[], str | None]]:
-        """Return the notes of the inner store."""
-        return self.inner.readiness_notes()
+        """Return the notes of the inner store; the one about values names also those that cannot be decrypted."""
+        notes = dict(self.inner.readiness_notes())
+        damaged = notes.get(_VALUES, lambda: None)
+        notes[_VALUES] = lambda: "; ".join(filter(None, (damaged(), self._summary()))) or None
+        return notes
+
+    def _summary(self) -> str | None:
+        """Describe the current values that cannot be decrypted, naming the first; None if none are known."""
+        keys = [*self._undecryptable]
+        if not keys:
+            return None
+        counted = "1 value" if len(keys) == 1 else f"{len(keys)} values"
+        more = f" and {len(keys) - _NAMED} more" if len(keys) > _NAMED else ""
+        return f"{counted} cannot be decrypted ({', '.join(map(key_text, keys[:_NAMED]))}{more})"
 
     def observe_deliveries(self, observer: Callable[[float], None]) -> None:
         """Call back with the duration of each long delivery, in seconds."""

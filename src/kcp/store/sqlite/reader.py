@@ -253,12 +253,9 @@ class Reader:
 
     def _deleted_since(self, range_: Range, after: Key | None, until: Key | None, bound: int) -> list[Record]:
         """Return the older values of keys deleted since, after ``after`` and up to ``until``."""
-        condition = _condition("tombstones", range_, after)
+        condition = _condition("tombstones", range_, after, until)
         assert condition is not None
         where, bindings = condition
-        if until is not None:
-            where += " AND (tombstones.cluster, tombstones.namespace, tombstones.name) <= (?, ?, ?)"
-            bindings = (*bindings, *until[1:])
         sql = (
             f"SELECT {KEY_BYTES}, position FROM tombstones WHERE {where} AND position >= ? "
             "ORDER BY cluster, namespace, name, position"
@@ -284,7 +281,7 @@ class Reader:
 
         Stops soon after ``limit`` records, or ``size`` bytes of their values (0: no limit). SQLite compares the values.
         """
-        if (condition := _condition("current", range_, after)) is None:
+        if _condition("current", range_, after) is None:
             return Searched([], None)
         bound = (at + 1) << ORDINAL_BITS
         records: list[Record] = []
@@ -292,7 +289,9 @@ class Reader:
         with self.connection:  # one snapshot for all the statements
             last = self._key_after(range_, after, keys)
             check_progress(after, last)
-            where, bindings = _hinted(*condition, hint, last, bound)
+            condition = _condition("current", range_, after, last)
+            assert condition is not None
+            where, bindings = _hinted(*condition, hint, bound)
             for row in self._execute(*_select(_ROWS, where, bindings, 0)):
                 record = _record(row)
                 if row[4] >= bound:
@@ -459,13 +458,8 @@ def _select(rows: str, where: str, bindings: tuple[Any, ...], limit: int) -> tup
     return (f"{sql} LIMIT ?", (*bindings, limit)) if limit else (sql, bindings)
 
 
-def _hinted(
-    where: str, bindings: tuple[Any, ...], hint: Hint, last: Key | None, bound: int
-) -> tuple[str, tuple[Any, ...]]:
-    """Add to a condition on ``current`` that a row is at most ``last``, and meets the hint or has changed since ``bound``."""
-    if last is not None:
-        where += " AND (current.cluster, current.namespace, current.name) <= (?, ?, ?)"
-        bindings = (*bindings, *last[1:])
+def _hinted(where: str, bindings: tuple[Any, ...], hint: Hint, bound: int) -> tuple[str, tuple[Any, ...]]:
+    """Add to a condition on ``current`` that a row meets the hint or has changed since ``bound``."""
     if hint.name:
         where += " AND current.name = ?"
         bindings = (*bindings, hint.name)
@@ -484,29 +478,48 @@ def _contains(needle: Needle) -> str:
     return f"({' OR '.join(exempt + ['instr(log.value, ?)'] * len(needle.strings))})"
 
 
-def _condition(table: str, range_: Range, after: Key | None) -> tuple[str, tuple[Any, ...]] | None:
-    """Return the SQL condition of a range after a key, and its bindings; None if no key of the range can follow."""
+def _condition(
+    table: str, range_: Range, after: Key | None, until: Key | None = None
+) -> tuple[str, tuple[Any, ...]] | None:
+    """Return the SQL condition of a range after a key and up to a key of the range, and its bindings; None if no key can follow.
+
+    A bound names only the columns in which keys of the range differ: SQLite then finds the rows by the primary key. Of a bound
+    that names the others too it would use nothing, and read the range to its end.
+    """
     parts, bindings = [f"{table}.resource = ?"], [range_.resource]
-    open_parts: list[tuple[str, str]] = []
+    after_parts: list[tuple[str, str]] = []
+    until_parts: list[tuple[str, str]] = []
+    is_open = False  # keys of the range differ in this column, or in one before
     beside = False  # the key sorts before the range
-    for column, given, bound in (
-        ("cluster", None if range_.cluster == WILDCARD else range_.cluster, after and after.cluster),
-        ("namespace", range_.namespace, after and after.namespace),
-        ("name", None, after and after.name),
+    for column, given, bound, end in (
+        (
+            "cluster",
+            None if range_.cluster == WILDCARD else range_.cluster,
+            after and after.cluster,
+            until and until.cluster,
+        ),
+        ("namespace", range_.namespace, after and after.namespace, until and until.namespace),
+        ("name", None, after and after.name, until and until.name),
     ):
         if given is not None:
-            parts.append(f"{table}.{column} = ?")
+            # "+": behind an open column, a constant would keep SQLite from reading in the order of the index
+            parts.append(f"{'+' if is_open else ''}{table}.{column} = ?")
             bindings.append(given)
-            if after is not None and not open_parts and not beside:
+            if after is not None and not after_parts and not beside:
                 assert bound is not None
                 if bound > given:
                     return None
                 beside = bound < given
-        if after is not None and not beside and (given is None or open_parts):
+        is_open = is_open or given is None
+        if after is not None and not beside and (given is None or after_parts):
             assert bound is not None
-            open_parts.append((column, bound))
-    if open_parts:
-        columns = ", ".join(f"{table}.{column}" for column, _ in open_parts)
-        parts.append(f"({columns}) > ({', '.join('?' * len(open_parts))})")
-        bindings += [bound for _, bound in open_parts]
+            after_parts.append((column, bound))
+        if until is not None and is_open:
+            assert end is not None
+            until_parts.append((column, end))
+    for comparison, bounds in ((">", after_parts), ("<=", until_parts)):
+        if bounds:
+            columns = ", ".join(f"{table}.{column}" for column, _ in bounds)
+            parts.append(f"({columns}) {comparison} ({', '.join('?' * len(bounds))})")
+            bindings += [bound for _, bound in bounds]
     return " AND ".join(parts), tuple(bindings)

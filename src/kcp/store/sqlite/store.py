@@ -40,6 +40,7 @@ from kcp.store.figures import Distribution, Labelled
 from kcp.store.file_lock import FileLock, StoreLockedError
 from kcp.store.hub import Charge, HistoryPiece, Hub, HubSubscription, Scheduler
 from kcp.store.sqlite import tables
+from kcp.store.sqlite.acknowledgements import Acknowledgements
 from kcp.store.sqlite.compaction import FileCompaction
 from kcp.store.sqlite.damage import DamagedValues
 from kcp.store.sqlite.expiry import Expiry, steady_clock
@@ -161,6 +162,7 @@ class SQLiteStore:
         self._epoch = 0
         self._closed = False
         self._closing: asyncio.Task[None] | None = None
+        self._acknowledgements = Acknowledgements(loop)
         self._writer = BatchWriter(writing, loop, self._settle)
         self._probe = Probe(self._writer)
         self._compaction = FileCompaction(self._writer)
@@ -446,13 +448,7 @@ class SQLiteStore:
             if self._decode is not None:
                 events = self._decoded(events, self._decode)
             self._hub.publish(events, events[-1].revision)
-        for _, revision, _, _, future, refusal in batch:
-            if future.done():
-                continue  # the caller was cancelled
-            if refusal is None:
-                future.set_result(revision)
-            else:
-                future.set_exception(refusal)
+        self._acknowledgements.add(batch)
 
     def _decoded(self, events: Sequence[Event], decode: Callable[[Event], Event]) -> list[Event]:
         """Decode events. Watchers that one of them concerns which cannot be read resume, and are told to list again."""
@@ -540,6 +536,7 @@ class SQLiteStore:
         await self._expiry.stop()
         await self._probe.stop()
         await self._writer.close()
+        self._acknowledgements.finish()
         self._hub.close()
         await self._searches.close()
         self._writer.mark_clean_shutdown()

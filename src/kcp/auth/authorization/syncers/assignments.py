@@ -7,17 +7,11 @@ from typing import Any, Final
 
 import orjson
 
-from kcp.api import documents
+from kcp.api import documents, errors
+from kcp.api.kinds import GroupResource
+from kcp.api.object_references import DEPENDENCIES, REFERENCES, SECRETS, SERVICE_ACCOUNTS, named_by
 from kcp.api.placement import CLUSTER_LABEL, HELD_PREFIX
 from kcp.auth.authorization.attributes import AuthorizationAttributes
-from kcp.auth.authorization.syncers.references import (
-    DEPENDENCIES,
-    REFERRERS,
-    SECRETS,
-    SERVICE_ACCOUNTS,
-    named_by,
-    secrets_of_account,
-)
 from kcp.logical_clusters import LogicalClusterName
 from kcp.registry.types.resource_types import ResourceType
 from kcp.registry.verbs.registry import Registry
@@ -25,6 +19,9 @@ from kcp.registry.verbs.source import DamagedObjectError
 from kcp.store.contract import Hint, Needle, Range
 
 Object = Mapping[str, Any]
+_ACCOUNTS: Final = GroupResource("", SERVICE_ACCOUNTS)
+_REFERRERS: Final = REFERENCES.keys() - {_ACCOUNTS}
+"""The resources whose objects name others for themselves."""
 _PAGE: Final = 200
 
 
@@ -60,7 +57,10 @@ class Assignments:
 
     async def read(self, asked: AuthorizationAttributes) -> Object | None:
         """Return the object of a request; None where there is none, or it cannot be read."""
-        type_ = await self._reading.catalog.look_up(asked.cluster, asked.group, asked.version, asked.resource)
+        try:
+            type_ = await self._reading.catalog.look_up(asked.cluster, asked.group, asked.version, asked.resource)
+        except errors.StatusError:  # its definition cannot be read
+            return None
         if type_ is None or not type_.stored or not type_.namespaced:
             return None
         return self._get(type_, asked.cluster, asked.namespace, asked.name)
@@ -87,7 +87,7 @@ class Assignments:
         if asked.group or asked.resource not in DEPENDENCIES:
             return False
         surface = await self._reading.catalog.load(asked.cluster)
-        referrers = {type_.storage: type_ for type_ in surface.types if type_.stored and type_.resource in REFERRERS}
+        referrers = {type_.storage: type_ for type_ in surface.types if type_.stored and type_.resource in _REFERRERS}
         accounts: set[str] = set()
         for type_ in referrers.values():
             async for obj in self._assigned(type_, asked, clusters):
@@ -100,7 +100,7 @@ class Assignments:
     def _account_names(self, asked: AuthorizationAttributes, accounts: Collection[str]) -> bool:
         type_ = self._reading.catalog.builtin("", "v1", SERVICE_ACCOUNTS)
         found = (self._get(type_, asked.cluster, asked.namespace, name) for name in accounts)
-        return any(asked.name in secrets_of_account(account) for account in found if account is not None)
+        return any(asked.name in named_by(each, _ACCOUNTS, SECRETS) for each in found if each is not None)
 
     async def _assigned(
         self, type_: ResourceType, asked: AuthorizationAttributes, clusters: Collection[str]

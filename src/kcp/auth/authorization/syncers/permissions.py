@@ -16,7 +16,7 @@ from collections.abc import Awaitable, Callable
 from typing import Final
 
 from kcp.api.kinds import GroupResource
-from kcp.api.placement import CLUSTER_LABEL, GROUP, HELD_PREFIX, IDENTITY_NAMESPACE
+from kcp.api.placement import CLUSTER_LABEL, GROUP, HELD_PREFIX, IDENTITY_NAMESPACE, SYNC_VERB
 from kcp.api.selectors import (
     DOUBLE_EQUALS,
     EQUALS,
@@ -34,8 +34,6 @@ from kcp.auth.authorization.syncers.restrictions import AssignedObjectWrites, Ev
 from kcp.auth.users import User
 from kcp.logical_clusters import WILDCARD, LogicalClusterName
 
-SYNC: Final = "sync"
-"""The verb."""
 _CLUSTERS: Final = GroupResource(GROUP, "clusters")
 _IMPORTS: Final = GroupResource("apiresource.kcp.io", "apiresourceimports")
 _EVENTS: Final = frozenset({GroupResource("", "events"), GroupResource("events.k8s.io", "events")})
@@ -77,7 +75,7 @@ class SyncerPermissions:
         return frozenset(
             name
             for rule in rules.resources
-            if SYNC in rule.verbs and GROUP in rule.groups and _CLUSTERS.resource in rule.resources
+            if SYNC_VERB in rule.verbs and GROUP in rule.groups and _CLUSTERS.resource in rule.resources
             for name in rule.names
         )
 

@@ -13,7 +13,8 @@ from kcp.multicluster.clusters.kubeconfigs import syncing
 from kcp.multicluster.clusters.modes.contract import Registration
 from kcp.multicluster.clusters.readiness import SyncerState
 from kcp.multicluster.clusters.shared_clients import SharedClients
-from kcp.multicluster.syncer import CopySource, IdentityError
+from kcp.multicluster.running import run_again
+from kcp.multicluster.syncer import CopySource
 
 RunSyncer = Callable[[Registration, Client, CopySource], Coroutine[Any, Any, None]]
 """Runs the syncer of a Cluster until it is cancelled, with a client of the Kubernetes cluster and a source of what is there,
@@ -40,42 +41,32 @@ class _Running:
     def __init__(self, registration: Registration, run: RunSyncer, clients: SharedClients) -> None:
         self.identity = _Identity(registration.uid, registration.digest)
         self.problem = ""
-        self._stopping = False
         self.started = asyncio.get_running_loop().time()
         self._registration = registration
         self._run = run
         self._clients = clients
-        self.task = asyncio.create_task(self._repeat(), name=f"syncer of {registration.key}")
+        again = run_again(self._run_once, self._failed, first_delay=_FIRST_DELAY, last_delay=_LAST_DELAY)
+        self.task = asyncio.create_task(again, name=f"syncer of {registration.key}")
 
-    async def _repeat(self) -> None:
-        loop, delay, key = asyncio.get_running_loop(), _FIRST_DELAY, self._registration.key
-        while True:
-            started = loop.time()
-            try:
-                await self._run_once()
-                self.problem = "the syncer has ended"
-            except (ClientError, StatusError, IdentityError) as error:
-                message = self._registration.secrets.described(error)
-                self.problem = f"the syncer has ended: {message}"
-                logger.warning("%s: the syncer has ended, and begins again in %.0f s: %s", key, delay, message)
-            except Exception as error:
-                self.problem = f"the syncer has ended with an unexpected error ({type(error).__name__})"
-                logger.exception("%s: the syncer has ended, and begins again in %.0f s", key, delay)
-            if self._stopping:
-                return  # the cancellation came while the syncer ended by itself
-            if loop.time() - started > _LAST_DELAY:
-                delay = _FIRST_DELAY
-            await asyncio.sleep(delay)
-            delay = min(2 * delay, _LAST_DELAY)
-            self.problem = ""
+    def _failed(self, error: Exception | None, delay: float) -> None:
+        expected = error is None or isinstance(error, (ClientError, StatusError))
+        self.problem = "the syncer has ended"
+        if error is not None and expected:
+            self.problem += f": {self._registration.secrets.described(error)}"
+        elif error is not None:
+            self.problem += f" with an unexpected error ({type(error).__name__})"
+        logger.warning(
+            "%s: %s; it begins again in %.0f s",
+            *(self._registration.key, self.problem, delay),
+            exc_info=None if expected else error,
+        )
 
     async def _run_once(self) -> None:
-        registration = self._registration
+        self.problem, registration = "", self._registration
         async with self._clients.using(registration.digest, syncing(registration.configuration)) as shared:
             await self._run(registration, shared.client, shared.copies)
 
     async def stop(self) -> None:
-        self._stopping = True
         self.task.cancel()
         await asyncio.gather(self.task, return_exceptions=True)
 

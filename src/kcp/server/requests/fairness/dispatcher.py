@@ -5,7 +5,8 @@ passes at once while the loop keeps up. When it does not (a request waited for l
 flows pass that have used no more than the others; the requests of the others wait, and some of them are dispatched in each
 iteration of the loop (`_BUDGET`): no iteration lasts long, and requests that arrive meanwhile are served between them.
 
-As long as all requests come from one user in one logical cluster, its gets pass in any case: nobody else waits for them.
+As long as all requests come from one user in one logical cluster, its gets pass, since nobody else waits for them, but for those
+that have waited long themselves: another user's first request would wait as long, behind them.
 
 Lists, and deliveries of events to many watchers, wait between their slices in the same way. Members of ``system:masters`` are
 exempt, as from Kubernetes' priority level ``exempt``, and so are health checks and the controllers of the server.
@@ -31,8 +32,10 @@ from kcp.server.requests.request_info import RequestInfo
 
 _KEEPS_UP: Final = 0.001
 """Seconds that a request may have waited for its first step while the event loop keeps up."""
-_BUDGET: Final = 0.0005
-"""Seconds of expected work that are dispatched in an iteration of the event loop."""
+_FAR_BEHIND: Final = 0.004
+"""Seconds that a get of a sole user may have waited for its first step and pass."""
+_BUDGET: Final = 0.0001
+"""Seconds of expected work that are dispatched in an iteration of the event loop: arrivals wait for it."""
 _REQUEST_COST: Final = 0.0001
 _SLICE_COST: Final = 0.001
 _LEAST_COST: Final = 0.00002
@@ -133,11 +136,12 @@ class Dispatcher:
         """Return the slot of an authorized request, which has begun or must wait."""
         if MASTERS in arrival.user.groups:
             return ExemptSlot(self._watches.seats if info.verb == "watch" else self._in_flight.limit_of(info))
-        behind = time.perf_counter() - arrival.started > _KEEPS_UP
+        waited = time.perf_counter() - arrival.started
+        behind = waited > _KEEPS_UP
         kind = self._by_verb.get(info.verb, self._mutating) if info.is_resource else self._reading
         if behind:
             self._note_contention()
-        if kind is self._reading and (not self._contended or self._is_alone(arrival, info)):
+        if kind is self._reading and (not self._contended or self._is_alone(arrival, info, waited)):
             seats = kind.seats
             if not seats.most or seats.count < seats.most:
                 return _PassedSlot(self, kind)
@@ -147,10 +151,10 @@ class Dispatcher:
             self._note_user(arrival)
         return self._fair_slot(self._key(arrival, info, kind), arrival, behind=behind)
 
-    def _is_alone(self, arrival: Arrival, info: RequestInfo) -> bool:
-        """Whether a read is a get that nobody else has to be protected from."""
+    def _is_alone(self, arrival: Arrival, info: RequestInfo, waited: float) -> bool:
+        """Whether a read, which has waited for its first step, is a get that nobody else has to be protected from."""
         self._note_user(arrival)
-        return not self._several and info.verb == "get" and not self.queues.queued
+        return not self._several and info.verb == "get" and waited < _FAR_BEHIND and not self.queues.queued
 
     def _note_user(self, arrival: Arrival) -> None:
         if self._several:

@@ -6,6 +6,7 @@ its flow in the order of arrival.
 
 from __future__ import annotations
 
+import abc
 from collections import OrderedDict
 from typing import TYPE_CHECKING, Final, TypeAlias
 
@@ -14,6 +15,8 @@ if TYPE_CHECKING:
 
 MOST_LEAD: Final = 1.0
 """Seconds by which a virtual time may exceed that of the others: nothing waits longer for what it has used before."""
+_MOST_CREDIT: Final = 0.0005
+"""Seconds of a credit with which a flow may still pass others that wait."""
 
 
 FlowKey: TypeAlias = "tuple[str, str, str, Kind]"
@@ -30,7 +33,7 @@ class Clock:
         self.now = 0.0
 
 
-class Work:
+class Work(abc.ABC):
     """Something that waits until it is dispatched. ``cost`` is the expected seconds of the event loop."""
 
     __slots__ = ("cost", "flow")
@@ -39,9 +42,9 @@ class Work:
         self.flow = flow
         self.cost = cost
 
+    @abc.abstractmethod
     def run(self) -> None:
         """Go on: the work has been dispatched."""
-        raise NotImplementedError
 
 
 class Kind:
@@ -149,6 +152,14 @@ class Flow:
         elif cost > self._prepaid:  # what is left was too much for earlier work
             self._use(cost - self._prepaid)
             self._prepaid = cost
+
+    @property
+    def has_credit(self) -> bool:
+        """Whether much more was counted for work that has ended than it took: further work uses that up.
+
+        Meanwhile the virtual time of the flow stands still. It must not pass those who have just been served and are ahead.
+        """
+        return self._prepaid > self.running * self.cost + _MOST_CREDIT
 
     def _use(self, seconds: float) -> None:
         """Advance the virtual times, which have a limited lead and never go back."""

@@ -91,7 +91,7 @@ class FairQueues:
         """
         tenant, branch, clock = flow.tenant, flow.branch, self._clock
         own = tenant.clock
-        if (contended or self.queued) and tenant.used > clock.now:
+        if (contended or self.queued) and (tenant.used > clock.now or flow.has_credit):
             return False
         if tenant.queued and (flow.waiting or flow.used > own.now):
             return False

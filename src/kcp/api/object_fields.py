@@ -1,4 +1,4 @@
-"""Paths of fields in objects: ``spec.ports[].nodePort`` names the field in each item of the list. Malformed objects have none."""
+"""Paths of fields in objects: ``spec.ports[].nodePort`` is the field of each item of the list. Malformed objects have none."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 
-class Place(NamedTuple):
+class Field(NamedTuple):
     """A field that an object has: the mapping that holds it, and its name there."""
 
     holder: dict[str, Any]
@@ -18,7 +18,7 @@ class Place(NamedTuple):
         return self.holder[self.name]
 
 
-def places(document: Any, path: str) -> Iterator[Place]:
+def fields_at(document: Any, path: str) -> Iterator[Field]:
     """Yield the fields of a path that a document has."""
     found = [document]
     *parents, last = path.split(".")
@@ -28,11 +28,11 @@ def places(document: Any, path: str) -> Iterator[Place]:
         found = [item for value in values if isinstance(value, list) for item in value] if is_list else values
     for each in found:
         if isinstance(each, dict) and last in each:
-            yield Place(each, last)
+            yield Field(each, last)
 
 
-def texts(document: Any, path: str) -> Iterator[str]:
-    """Yield the texts at a path that are not empty."""
-    for place in places(document, path):
-        if isinstance(place.value, str) and place.value:
-            yield place.value
+def strings_at(document: Any, path: str) -> Iterator[str]:
+    """Yield the strings at a path that are not empty."""
+    for field in fields_at(document, path):
+        if isinstance(field.value, str) and field.value:
+            yield field.value
