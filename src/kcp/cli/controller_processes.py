@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
 FAILED: Final = 2
 """The exit code of a start that a server or a kubeconfig prevents."""
+_TLS_BUFFER: Final = 192 << 10
+"""Bytes. uvloop has a buffer of 256 KB for each TLS connection, of which a watch uses little. If the buffer is mapped by itself, and
+is not a part of the heap that was in use before, the rest takes no memory."""
 _LOG_FORMATS: Final = ("text", "json")
 
 Command = Callable[..., Any]
@@ -79,7 +82,7 @@ def run_process(running: Coroutine[Any, Any, None]) -> None:
 
     allow_many_files()
     allocator.use_one_arena()
-    allocator.return_large_allocations()
+    allocator.return_large_allocations(_TLS_BUFFER)
     uvloop.run(_run_alone(running))
 
 
