@@ -175,9 +175,9 @@ def _wrk(peer: Peer, placement: Placement, path: str, connections: int, *, token
 
 
 @contextmanager
-def _watches(peer: Peer, placement: Placement) -> Iterator[None]:
+def _watches(peer: Peer, placement: Placement, watches: int) -> Iterator[None]:
     """Keep watches open, and write what all of them see."""
-    flood = [sys.executable, "-m", "bench.flood_watches", peer.url, peer.token, str(_WATCHES), str(_WRITES_PER_SECOND)]
+    flood = [sys.executable, "-m", "bench.flood_watches", peer.url, peer.token, str(watches), str(_WRITES_PER_SECOND)]
     environment = {**os.environ, "PYTHONPATH": str(CHECKOUT)}
     process = subprocess.Popen(
         [*placement.prefix(placement.clients, _NICE_OF_FLOOD), *flood],
@@ -200,13 +200,19 @@ def _watches(peer: Peer, placement: Placement) -> Iterator[None]:
 
 
 Flood = Callable[[Peer, Placement], contextlib.AbstractContextManager[None]]
-FLOODS: dict[str, Flood] = {
-    "gets, 64 connections": partial(_wrk, path=f"{CONFIG_MAPS}/seen", connections=64, token=FLOOD.token),
-    "lists of 5,000 objects, 16": partial(_wrk, path=CONFIG_MAPS, connections=16, token=FLOOD.token),
-    "5,000 watches, 10 writes a second": _watches,
-    "creates, 64 connections": partial(_wrk, path=CONFIG_MAPS, connections=64, token=FLOOD.token, body=600),
-}
-"""The floods that are measured by default. Creates are last: there are more objects to list after them."""
+
+
+def floods(objects: int, watches: int) -> dict[str, Flood]:
+    """The floods that are measured by default. Creates are last: there are more objects to list after them."""
+    seen = f"{CONFIG_MAPS}/seen"
+    return {
+        "gets, 64 connections": partial(_wrk, path=seen, connections=64, token=FLOOD.token),
+        f"lists of {objects:,} objects, 16": partial(_wrk, path=CONFIG_MAPS, connections=16, token=FLOOD.token),
+        f"{watches:,} watches, {_WRITES_PER_SECOND} writes a second": partial(_watches, watches=watches),
+        "creates, 64 connections": partial(_wrk, path=CONFIG_MAPS, connections=64, token=FLOOD.token, body=600),
+    }
+
+
 FURTHER_FLOODS: dict[str, Flood] = {
     "gets, 16 connections": partial(_wrk, path=f"{CONFIG_MAPS}/seen", connections=16, token=FLOOD.token),
     "gets with a wrong token, 64": partial(_wrk, path=f"{CONFIG_MAPS}/seen", connections=64, token="unknown"),
@@ -214,11 +220,12 @@ FURTHER_FLOODS: dict[str, Flood] = {
     "creates, 16 connections": partial(_wrk, path=CONFIG_MAPS, connections=16, token=FLOOD.token, body=600),
     "creates of 1 MB, 16": partial(_wrk, path=CONFIG_MAPS, connections=16, token=FLOOD.token, body=_LARGE),
 }
+"""Floods that are measured when ``--only`` names them."""
 
 
-async def _fill(peer: Peer) -> None:
-    """Create the object that is read, and for the flood those that it lists. Raises RuntimeError."""
-    names = iter(["seen", *(f"object-{number}" for number in range(_OBJECTS if peer.name == FLOOD.name else 0))])
+async def _fill(peer: Peer, objects: int) -> None:
+    """Create the object that is read, and others to list. Raises RuntimeError."""
+    names = iter(["seen", *(f"object-{number}" for number in range(objects))])
 
     async def create() -> None:
         async with Connection(peer) as connection:
@@ -304,6 +311,8 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--only", metavar="PATTERN", default="", help="measure all floods whose name matches")
     parser.add_argument("--seconds", type=float, default=8, help="duration of each measurement beside a flood")
     parser.add_argument("--alone", type=float, default=5, metavar="SECONDS", help="duration of each measurement alone")
+    parser.add_argument("--objects", type=int, default=_OBJECTS, help="objects that a list of the flood has")
+    parser.add_argument("--watches", type=int, default=_WATCHES, help="watches of the flood")
     parser.add_argument("--rounds", type=int, default=1, help="measurements of each flood; the delays of all count")
     for whose, default in (("server", processors), ("client", processors[-1:])):
         parser.add_argument(
@@ -335,7 +344,7 @@ def main() -> None:
     placement = Placement(set(options.server_processors), set(options.client_processors), options.urgent)
     if placement.urgent:
         placement.go_first()
-    floods = FLOODS if not options.only else {**FLOODS, **FURTHER_FLOODS}
+    measured_floods = {**floods(options.objects, options.watches), **(FURTHER_FLOODS if options.only else {})}
     checkouts = {"kcp": CHECKOUT} | ({"before": options.before.resolve()} if options.before else {})
     measured: dict[str, dict[str, tuple[Delays, Delays]]] = defaultdict(
         lambda: defaultdict(lambda: (Delays(), Delays()))
@@ -343,9 +352,9 @@ def main() -> None:
     with ExitStack() as stack:
         urls = {name: stack.enter_context(_server(checkout, placement)) for name, checkout in checkouts.items()}
         for url in urls.values():
-            for tenant in (QUIET, FLOOD):
-                uvloop.run(_fill(tenant.peer(url)))
-        for flood, start in floods.items():
+            uvloop.run(_fill(QUIET.peer(url), 0))
+            uvloop.run(_fill(FLOOD.peer(url), options.objects))
+        for flood, start in measured_floods.items():
             if not re.search(options.only, flood):
                 continue
             for number in range(options.rounds):

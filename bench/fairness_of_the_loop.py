@@ -14,7 +14,7 @@ import re
 import statistics
 import tempfile
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine, Generator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +31,19 @@ _OBJECTS = 5000
 _NEW_OBJECTS_FOR_A_COLLECTION = 200_000
 """As in `kcp start`."""
 _PAUSE = 0.004
+_AT_ONCE = 16
+_WATCHES = 5000
+_WRITES_PER_SECOND = 10
+
+
+class _Accepted:
+    """What an HTTP server returns for a part of a response that it has accepted."""
+
+    def __await__(self) -> Generator[Any, None, None]:
+        yield from ()
+
+
+_ACCEPTED = _Accepted()
 
 
 class Tenant:
@@ -44,18 +57,32 @@ class Tenant:
 
     async def request(self, method: str, path: str, body: bytes = b"", token: str = "") -> None:
         """Send a request; return when it has been answered."""
-        path = f"/clusters/{self._name}{path}"
-        headers = [(b"host", b"localhost"), (b"authorization", f"Bearer {token or self._name}".encode())]
-        headers += [(b"accept", b"application/json"), (b"content-type", b"application/json")]
-        scope: dict[str, Any] = {"type": "http", "http_version": "1.1", "method": method, "path": path}
-        scope |= {"raw_path": path.encode(), "query_string": b"", "headers": headers, "client": ("192.0.2.1", 1)}
 
         async def receive() -> dict[str, Any]:
             return {"type": "http.request", "body": body, "more_body": False}
 
         async def send(_: Any) -> None: ...
 
-        await asyncio.create_task(self._application(scope, receive, send))
+        await asyncio.create_task(self._application(self._scope(method, path, token), receive, send))
+
+    async def watch(self) -> None:
+        """Watch, from now on, as a client that accepts everything at once."""
+
+        async def receive() -> dict[str, Any]:
+            leaves: asyncio.Future[dict[str, Any]] = asyncio.get_running_loop().create_future()
+            return await leaves
+
+        scope = self._scope("GET", CONFIG_MAPS) | {"query_string": b"watch=1&sendInitialEvents=false"}
+        scope["query_string"] += b"&resourceVersionMatch=NotOlderThan&timeoutSeconds=3600"
+        await self._application(scope, receive, lambda _: _ACCEPTED)
+
+    def _scope(self, method: str, path: str, token: str = "") -> dict[str, Any]:
+        path = f"/clusters/{self._name}{path}"
+        headers = [(b"host", b"localhost"), (b"authorization", f"Bearer {token or self._name}".encode())]
+        headers += [(b"accept", b"application/json"), (b"content-type", b"application/json")]
+        scope: dict[str, Any] = {"type": "http", "http_version": "1.1", "method": method, "path": path}
+        scope |= {"raw_path": path.encode(), "query_string": b"", "headers": headers, "client": ("192.0.2.1", 1)}
+        return scope
 
     async def create(self, size: int = 600) -> None:
         """Create an object."""
@@ -70,25 +97,43 @@ class Tenant:
 
 
 Send = Callable[[Tenant], Awaitable[None]]
-FLOODS: dict[str, tuple[int, Send]] = {
-    "alone": (0, Tenant.get),
-    "gets, 16 at a time": (16, Tenant.get),
-    "gets, 64 at a time": (64, Tenant.get),
-    "gets, 1,000 at a time": (1000, Tenant.get),
-    "gets with a wrong token, 64": (64, lambda tenant: tenant.request("GET", CONFIG_MAPS, token="unknown")),
-    "lists of 5,000 objects, 16": (16, lambda tenant: tenant.request("GET", CONFIG_MAPS)),
-    "creates, 64": (64, Tenant.create),
+Flood = Callable[[Tenant], Sequence[Coroutine[Any, Any, None]]]
+"""Returns what a tenant that floods the server does at a time, without an end."""
+
+
+def _each(count: int, send: Send) -> Flood:
+    async def keep_sending(tenant: Tenant) -> None:
+        while True:
+            await send(tenant)
+
+    return lambda tenant: [keep_sending(tenant) for _ in range(count)]
+
+
+def _watches(tenant: Tenant) -> Sequence[Coroutine[Any, Any, None]]:
+    async def keep_writing() -> None:
+        while True:
+            await tenant.create()
+            await asyncio.sleep(1 / _WRITES_PER_SECOND)
+
+    return [*(tenant.watch() for _ in range(_WATCHES)), keep_writing()]
+
+
+FLOODS: dict[str, Flood] = {
+    "alone": _each(0, Tenant.get),
+    "gets, 16 at a time": _each(16, Tenant.get),
+    "gets, 64 at a time": _each(64, Tenant.get),
+    "gets, 1,000 at a time": _each(1000, Tenant.get),
+    "gets with a wrong token, 64": _each(64, lambda tenant: tenant.request("GET", CONFIG_MAPS, token="unknown")),
+    "lists of 5,000 objects, 16": _each(16, lambda tenant: tenant.request("GET", CONFIG_MAPS)),
+    "5,000 watches, 10 writes a second": _watches,
+    "creates, 64": _each(64, Tenant.create),
 }
 
 
-async def _measure(application: Application, count: int, send: Send, requests: int) -> list[float]:
-    flood, quiet = Tenant(application, "flood", time.monotonic_ns()), Tenant(application, "quiet")
-
-    async def keep_sending() -> None:
-        while True:
-            await send(flood)
-
-    flooding = [asyncio.create_task(keep_sending()) for _ in range(count)]
+async def _measure(application: Application, flood: Flood, requests: int) -> list[float]:
+    quiet = Tenant(application, "quiet")
+    flooding = [asyncio.create_task(each) for each in flood(Tenant(application, "flood", time.monotonic_ns()))]
+    await asyncio.sleep(_PAUSE * len(flooding) / _AT_ONCE)  # until they have begun
     found = []
     for _ in range(requests):
         await asyncio.sleep(_PAUSE)
@@ -116,10 +161,10 @@ async def _run(only: str, requests: int) -> None:
         await asyncio.gather(*(flood.create() for _ in range(150)))
         for _ in range(_OBJECTS // 150):
             await asyncio.gather(*(flood.create() for _ in range(150)))
-        for name, (count, send) in FLOODS.items():
+        for name, each in FLOODS.items():
             if not re.search(only, name):
                 continue
-            found = await _measure(application, count, send, requests)
+            found = await _measure(application, each, requests)
             p99 = found[int(len(found) * 0.99)]
             print(f"{name:<32}{statistics.median(found):>8.2f}{p99:>8.2f}", flush=True)
         await process.stop()

@@ -7,8 +7,11 @@
 set -euo pipefail
 cd "$(dirname "$0")"
 root=$(cd ../.. && pwd)
-work=$(mktemp -d)
 export PATH=$PATH:$root/.venv/bin
+for program in kcp kubectl; do
+  command -v "$program" >/dev/null || { echo "run.sh: $program is not on the PATH" >&2; exit 1; }
+done
+work=$(mktemp -d)
 children=()
 trap 'kill -9 "${children[@]}" 2>/dev/null || true; wait 2>/dev/null || true; rm -rf "$work"' EXIT
 
@@ -25,7 +28,7 @@ fails() { # a command that fails, with its message
   if eval "$*" 2>&1; then echo "this should have failed"; exit 1; fi
 }
 until_ready() { # a server that has written its kubeconfig's path to a file
-  until grep -q 'export KUBECONFIG' "$1"; do kill -0 "$2" || { cat "$1"; exit 1; }; sleep 0.1; done
+  until grep -q 'export KUBECONFIG' "$1"; do kill -0 "$2" 2>/dev/null || { cat "$1" "${1%.out}.log" >&2; exit 1; }; sleep 0.1; done
 }
 becomes() { # a condition that is about to hold: a command and a text in its output
   for _ in $(seq 3000); do
@@ -50,7 +53,6 @@ for name in us-east1 us-west1; do
 done
 until_ready "$work/kcp.out" "$kcp"
 for name in "${!processes[@]}"; do until_ready "$work/$name.out" "${processes[$name]}"; done
-export KUBECONFIG=$work/kcp/data/admin.kubeconfig
 mkdir "$work/clusters"
 for name in us-east1 us-west1; do
   {
@@ -60,6 +62,7 @@ for name in us-east1 us-west1; do
 done
 
 step "An API server without Pods, Nodes or Deployments"
+run export KUBECONFIG="$work/kcp/data/admin.kubeconfig"
 run kubectl config use-context admin
 fails kubectl get pods
 run kubectl api-resources
@@ -84,7 +87,7 @@ kubectl wait crd/clusters.workload.kcp.io --for condition=established >/dev/null
 run kubectl apply -f clusters/us-west1.yaml
 run kubectl apply -f clusters/us-east1.yaml
 run kubectl wait cluster/us-west1 cluster/us-east1 --for condition=Ready --timeout=60s
-run "kubectl get clusters -o custom-columns=NAME:.metadata.name,LOCATION:.status.location,VERSION:.status.version"
+run kubectl get clusters
 becomes "kubectl api-resources" "^deployments"
 run "kubectl api-resources --api-group=apps"
 cd "$OLDPWD"
@@ -101,7 +104,7 @@ EAST=${kubeconfigs[us-east1]}
 run 'kubectl --kubeconfig $EAST get deployments,pods --all-namespaces'
 
 [ -n "${processes[us-west1]:-}" ] || exit 0
-step "One of the clusters dies: all ten copies are on the other one"
+step "One of the clusters dies: without heartbeats for ${DEMO_HEARTBEAT_THRESHOLD:-15s} it is lost, and all ten copies are made on the other one"
 WEST=${processes[us-west1]}
 run 'kill -9 $WEST'
 wait "$WEST" 2>/dev/null || true

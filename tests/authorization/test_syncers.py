@@ -2,22 +2,38 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import AsyncIterator, Awaitable
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 from typing import Any
 
+import orjson
 import pytest
 
-from kcp.client import APIResource, Client, ForbiddenError, NotFoundError, UnauthorizedError, load_configuration
+from kcp.client import (
+    APIResource,
+    Client,
+    ForbiddenError,
+    Impersonation,
+    NotFoundError,
+    StatusError,
+    UnauthorizedError,
+    WatchOptions,
+    load_configuration,
+)
 from kcp.client.credentials.contract import Credential, StaticCredentials, bearer
+from kcp.client.objects import MERGE_PATCH
+from kcp.client.transport.requests import JSON
 from kcp.multicluster import placement
 from kcp.multicluster.clusters import accounts
-from kcp.multicluster.clusters.api import DEFINITIONS
+from kcp.multicluster.clusters.api import DEFINITIONS, syncer_name
 from kcp.multicluster.clusters.ownership import owner_reference
 from kcp.multicluster.crd_puller import CUSTOM_RESOURCE_DEFINITIONS
 from kcp.multicluster.placement import CLUSTER_LABEL, CLUSTERS, finalizer, held_label
+from kcp.multicluster.syncer import upstream
 from kcp.testing import LogicalCluster
 from tests.support.objects import definition
+from tests.support.waiting import eventually
 
 Object = dict[str, Any]
 SECRETS = APIResource("", "v1", "secrets", "Secret")
@@ -25,6 +41,8 @@ CONFIG_MAPS = APIResource("", "v1", "configmaps", "ConfigMap")
 EVENTS = APIResource("", "v1", "events", "Event")
 DEPLOYMENTS = APIResource("apps", "v1", "deployments", "Deployment")
 GADGETS = APIResource("example.com", "v1", "gadgets", "Gadget")
+TIME = "2026-01-02T03:04:05.000000Z"
+TYPED = {"apiVersion": "workload.kcp.io/v1alpha1", "kind": "Cluster"}
 MINE, OTHERS = "us-east1", "us-west1"
 
 
@@ -152,7 +170,11 @@ async def test_a_syncer_writes_statuses_its_finalizer_and_annotations(kcp_cluste
         {"metadata": {"labels": {"app": "web"}}},
         {"metadata": {"labels": {held_label(OTHERS): ""}}},
         {"metadata": {"annotations": {"example.com/note": "x"}}},
-        {"metadata": {"annotations": {"workload.kcp.io/note": "x", "note": "y"}}},
+        {"metadata": {"annotations": {"workload.kcp.io/sync-error": "x", "note": "y"}}},
+        {"metadata": {"annotations": {"workload.kcp.io/placed": MINE}}},
+        {"metadata": {"annotations": {"workload.kcp.io/cluster-selector": "a=b"}}},
+        {"metadata": {"labels": {CLUSTER_LABEL: None}}},
+        {"metadata": {"labels": None}},
         {"metadata": {"finalizers": ["example.com/mine"]}},
         {"metadata": {"finalizers": ["example.com/theirs", finalizer(OTHERS)]}},
         {"metadata": {"finalizers": None}},
@@ -202,6 +224,178 @@ async def test_a_syncer_reports_on_its_own_cluster_only(kcp_cluster: LogicalClus
         await refused(syncer.resource(namespaces).get("default"))
 
 
+@pytest.mark.parametrize(
+    "status",
+    [
+        {"physicalClusterUID": "another"},
+        {"version": "v9"},
+        {"location": "https://elsewhere.example.com"},
+        {"allocatable": {"cpu": "100000"}},
+        {"conditions": [{"type": "Ready", "status": "True", "reason": "SyncerReady", "lastTransitionTime": TIME}]},
+        {"conditions": [{"type": "UniqueCluster", "status": "True", "reason": "A", "lastTransitionTime": TIME}]},
+    ],
+)
+async def test_a_syncer_does_not_say_what_the_controller_finds_out(kcp_cluster: LogicalCluster, status: Object) -> None:
+    """Else a cluster that is lost, or small, could have copies placed on it, and read what these name."""
+    async with syncer_of(kcp_cluster) as (admin, syncer):
+        before = await admin.resource(CLUSTERS).get(MINE)
+        clusters = syncer.resource(CLUSTERS)
+        assert "of its Cluster" in await refused(clusters.patch(MINE, {"status": status}, subresource="status"))
+        synced = {"type": "Synced", "status": "True", "reason": "Synced", "lastTransitionTime": TIME}
+        body: Object = {**TYPED, "metadata": {"name": MINE}, "status": {**status, "lastHeartbeatTime": TIME}}
+        await refused(clusters.apply(body, field_manager="kcp-syncer", force=True, subresource="status"))
+        assert await admin.resource(CLUSTERS).get(MINE) == before
+        body = {**body, "status": {"lastHeartbeatTime": TIME, "syncedResources": [], "conditions": [synced]}}
+        await clusters.apply(body, field_manager="kcp-syncer", force=True, subresource="status")
+        assert "status" in await admin.resource(CLUSTERS).get(MINE)
+
+
+async def test_a_syncer_holds_only_what_is_assigned_to_its_cluster(kcp_cluster: LogicalCluster) -> None:
+    """A finalizer on what a workload merely names would keep its users from deleting it."""
+    async with syncer_of(kcp_cluster) as (admin, syncer):
+        await admin.resource(SECRETS).create({"metadata": {"name": "named"}})
+        await admin.resource(DEPLOYMENTS).create(workload("web", "named"))
+        secrets = syncer.resource(SECRETS)
+        await refused(secrets.patch("named", {"metadata": {"finalizers": [finalizer(MINE)]}}))
+        await secrets.patch("named", {"metadata": {"labels": {held_label(MINE): ""}}})
+
+
+@pytest.mark.parametrize(
+    "meta",
+    [
+        {"finalizers": ["example.com/stay"]},
+        {"ownerReferences": [{"apiVersion": "v1", "kind": "ConfigMap", "name": "a", "uid": "b"}]},
+        {"labels": {CLUSTER_LABEL: OTHERS}},
+        {"labels": {held_label(MINE): ""}},
+        {"labels": {"app": "web"}},
+    ],
+)
+async def test_an_event_of_a_syncer_holds_and_hides_nothing(kcp_cluster: LogicalCluster, meta: Object) -> None:
+    """A namespace cannot end while an Event in it has a finalizer."""
+    async with syncer_of(kcp_cluster) as (admin, syncer):
+        await admin.resource(GADGETS).create(assigned("mine"))
+        about = {"apiVersion": "example.com/v1", "kind": "Gadget", "namespace": "default", "name": "mine"}
+        events = syncer.resource(EVENTS)
+        event = {"involvedObject": about, "reason": "SyncFailed", "type": "Warning"}
+        await refused(events.create({**event, "metadata": {"name": "mine.1", **meta}}))
+        labels = {CLUSTER_LABEL: MINE}
+        await events.create({**event, "metadata": {"name": "mine.2", "labels": labels}})
+        await refused(events.patch("mine.2", {"metadata": meta}))
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        f"labelSelector={CLUSTER_LABEL}%20in%20()",
+        f"labelSelector={CLUSTER_LABEL}%20in%20({MINE},)",
+        f"labelSelector={CLUSTER_LABEL}%20notin%20({MINE})",
+        f"labelSelector={CLUSTER_LABEL}!={MINE}",
+        f"labelSelector=!{CLUSTER_LABEL}",
+        f"labelSelector=&labelSelector={CLUSTER_LABEL}%3D{MINE}",
+        f"labelSelector={CLUSTER_LABEL}%3D{MINE}&labelSelector=",
+        f"labelSelector={CLUSTER_LABEL}%3D",
+        "labelSelector=syncer.workload.kcp.io/",
+        "fieldSelector=metadata.name%3Dtheirs",
+        "fieldSelector=metadata.name%3Dmine,metadata.name%3Dtheirs",
+        "fieldSelector=metadata.name%3Dmine&fieldSelector=",
+    ],
+)
+@pytest.mark.parametrize("path", ["/apis/example.com/v1/gadgets", "/apis/example.com/v1/namespaces/default/gadgets"])
+async def test_no_query_shows_more_than_what_is_assigned(kcp_cluster: LogicalCluster, path: str, query: str) -> None:
+    async with syncer_of(kcp_cluster) as (admin, syncer):
+        await admin.resource(GADGETS).create(assigned("mine"))
+        await admin.resource(GADGETS).create(assigned("theirs", OTHERS))
+        for more in (
+            "",
+            "&watch=true&timeoutSeconds=1&sendInitialEvents=true&resourceVersionMatch=NotOlderThan",
+            "&resourceVersion=0",
+            "&limit=1",
+        ):
+            assert b"theirs" not in await answer_of(syncer, f"{path}?{query}{more}")
+
+
+async def answer_of(client: Client, path: str) -> bytes:
+    """The answer to a GET, without the words of a refusal."""
+    try:
+        return (await client.raw("GET", path)).body
+    except StatusError as error:
+        if error.code not in (400, 403):
+            raise
+        return b""
+
+
+async def test_an_object_that_leaves_a_cluster_is_not_shown_as_it_is_then(kcp_cluster: LogicalCluster) -> None:
+    async with syncer_of(kcp_cluster) as (admin, syncer):
+        await admin.resource(GADGETS).create(assigned("mine", spec={"size": 1}))
+        gadgets = syncer.resource(GADGETS, "")
+        listed = await gadgets.list_all(label_selector={CLUSTER_LABEL: MINE})
+        moved = {"metadata": {"labels": {CLUSTER_LABEL: OTHERS}}, "spec": {"size": 7}}
+        await admin.resource(GADGETS).patch("mine", moved)
+        options = WatchOptions(resource_version=listed.resource_version, label_selector={CLUSTER_LABEL: MINE})
+        async with aclosing(gadgets.watch(options)) as events:
+            gone = await anext(events)
+        assert (gone.type, gone.object["spec"], gone.object["metadata"]["labels"]) == (
+            "DELETED",
+            {"size": 1},
+            {CLUSTER_LABEL: MINE},
+        )
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body"),
+    [
+        ("POST", "/api/v1/namespaces/default/serviceaccounts/runner/token", {"spec": {}}),
+        ("POST", "/api/v1/namespaces/kube-system/serviceaccounts/kcp-syncer-us-east1/token", {"spec": {}}),
+        ("POST", "/apis/authorization.k8s.io/v1/subjectaccessreviews", {"spec": {"user": "a"}}),
+        ("POST", "/apis/authentication.k8s.io/v1/tokenreviews", {"spec": {"token": "a"}}),
+        ("PUT", "/apis/apps/v1/namespaces/default/deployments/web/scale", {"spec": {"replicas": 9}}),
+        ("PATCH", "/apis/apps/v1/namespaces/default/deployments/web/scale", {"spec": {"replicas": 9}}),
+        ("GET", "/apis/apps/v1/namespaces/default/deployments/web/scale", None),
+        ("DELETE", "/apis/apps/v1/namespaces/default/deployments/web", None),
+        ("DELETE", "/apis/apps/v1/namespaces/default/deployments", None),
+        ("GET", "/api/v1/namespaces/default/secrets", None),
+        ("GET", "/api/v1/secrets?labelSelector=a", None),
+        ("GET", "/api/v1/namespaces", None),
+        ("GET", "/apis/apiextensions.k8s.io/v1/customresourcedefinitions", None),
+        ("GET", "/apis/rbac.authorization.k8s.io/v1/clusterroles", None),
+        ("GET", "/metrics", None),
+        ("GET", "/logs", None),
+    ],
+)
+async def test_no_other_path_is_open(kcp_cluster: LogicalCluster, method: str, path: str, body: Object | None) -> None:
+    async with syncer_of(kcp_cluster) as (admin, syncer):
+        await admin.resource(DEPLOYMENTS).create(workload("web"))
+        await admin.resource(accounts.SERVICE_ACCOUNTS).create({"metadata": {"name": "runner"}})
+        kind = MERGE_PATCH if method == "PATCH" else JSON
+        data = None if body is None else orjson.dumps(body)
+        with pytest.raises(StatusError) as refusal:
+            await syncer.raw(method, path, data, content_type=kind)
+        assert refusal.value.code in (403, 404), refusal.value
+
+
+async def test_a_syncer_impersonates_nobody(kcp_cluster: LogicalCluster) -> None:
+    async with syncer_of(kcp_cluster) as (admin, syncer):
+        await admin.resource(GADGETS).create(assigned("theirs", OTHERS))
+        other = f"system:serviceaccount:kube-system:kcp-syncer-{OTHERS}"
+        configuration = dataclasses.replace(syncer._connection.configuration, impersonation=Impersonation(other))
+        async with Client(configuration) as acting:
+            await refused(acting.resource(GADGETS).get("theirs"))
+
+
+async def test_a_syncer_finds_out_that_nothing_of_an_object_is_its_own(kcp_cluster: LogicalCluster) -> None:
+    """It is not told whether an object exists that it may not read. Else a copy whose source was removed by force would stay."""
+    async with syncer_of(kcp_cluster) as (admin, syncer):
+        await admin.resource(GADGETS).create(assigned("mine"))
+        await admin.resource(GADGETS).create(assigned("theirs", OTHERS))
+        held = {"name": "held", "labels": {held_label(MINE): ""}}
+        await admin.resource(GADGETS).create({"metadata": held})
+        for name, known in (("mine", True), ("held", True), ("theirs", False), ("missing", False)):
+            found = await upstream.read_source(syncer, GADGETS, MINE, "default", name)
+            assert (found is not None) == known
+        with pytest.raises(ForbiddenError):
+            await upstream.read_source(syncer, GADGETS, OTHERS, "default", "theirs")
+
+
 async def test_a_syncer_writes_events_about_assigned_objects(kcp_cluster: LogicalCluster) -> None:
     async with syncer_of(kcp_cluster) as (admin, syncer):
         await admin.resource(GADGETS).create(assigned("mine"))
@@ -214,6 +408,11 @@ async def test_a_syncer_writes_events_about_assigned_objects(kcp_cluster: Logica
         for other in ({**about, "name": "theirs"}, {**about, "kind": "Gizmo"}, {"namespace": "default"}):
             wrong = {**event, "metadata": {"name": "other.1"}, "involvedObject": other}
             assert "the Event is about an object that is not assigned" in await refused(events.create(wrong))
+        applied = {**event, "metadata": {"name": "mine.2"}}
+        for _ in range(2):
+            await events.apply(applied, field_manager="kcp-syncer", force=True)
+        wrong = {**applied, "metadata": {"name": "other.2"}, "involvedObject": {**about, "name": "theirs"}}
+        await refused(events.apply(wrong, field_manager="kcp-syncer", force=True))
         await refused(events.list())
         await refused(events.delete("mine.1"))
 
@@ -230,3 +429,24 @@ async def test_a_role_that_names_no_cluster_makes_no_syncer(kcp_cluster: Logical
         assert len((await syncer.resource(CLUSTERS).list()).items) == 2
         await refused(syncer.resource(GADGETS, "").list(label_selector={CLUSTER_LABEL: OTHERS}))
         await refused(syncer.resource(GADGETS).get("theirs"))
+
+
+async def test_a_syncer_gets_another_token_of_itself_only(kcp_cluster: LogicalCluster) -> None:
+    async with syncer_of(kcp_cluster) as (admin, syncer):
+        own = syncer_name(MINE)
+        assert (await accounts.issue_token(syncer, MINE, 3600))[0]
+        others = [(syncer_name(OTHERS), accounts.NAMESPACE), (own, "default"), ("default", accounts.NAMESPACE)]
+        await admin.resource(accounts.SERVICE_ACCOUNTS).create({"metadata": {"name": own}})
+        for name, namespace in others:
+            verbs = syncer.resource(accounts.SERVICE_ACCOUNTS, namespace)
+            await refused(verbs.create({"spec": {}}, name=name, subresource="token"))
+        await admin.resource(accounts.CLUSTER_ROLE_BINDINGS).delete(own)
+
+        async def forbidden() -> bool:
+            try:
+                await accounts.issue_token(syncer, MINE, 3600)
+            except ForbiddenError:
+                return True
+            return False
+
+        await eventually(forbidden, "an account without the role gets no token")

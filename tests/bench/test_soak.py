@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from bench.soak import Sample, judge
+from tests.support.waiting import PATIENCE
 
 ROOT = Path(__file__).parents[2]
 
@@ -20,7 +21,7 @@ def run(*arguments: str) -> subprocess.CompletedProcess[str]:
         cwd=ROOT,
         capture_output=True,
         text=True,
-        timeout=100,
+        timeout=PATIENCE,
         check=False,
     )
 
@@ -75,5 +76,5 @@ def test_a_terminated_soak_stops_its_server() -> None:
         assert "memory" in process.stdout.readline()
         (server,) = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
         process.terminate()
-        assert process.wait(60) == 1
+        assert process.wait(PATIENCE) == 1
     assert not Path(f"/proc/{server}").exists()

@@ -16,6 +16,7 @@ from kcp.testing import LogicalCluster, Server
 from tests.documentation.test_api_negotiation import write_kubeconfig
 from tests.multicluster.negotiation.control_plane import ControlPlane
 from tests.multicluster.recorded_clusters import RecordedCluster, serving
+from tests.support.commands import call
 from tests.support.kcp_process import run
 from tests.support.waiting import PATIENCE, eventually
 
@@ -35,7 +36,7 @@ EAST = "deployments.us-east1.v1.apps"
     ],
 )
 def test_an_import_that_cannot_be_made_is_refused(arguments: tuple[str, ...], message: str) -> None:
-    done = run("api-importer", *arguments)
+    done = call("api-importer", *arguments)
     assert (done.returncode, done.stdout) == (2, "")
     assert message in done.stderr
     assert "Traceback" not in done.stderr
@@ -49,7 +50,7 @@ def test_an_import_that_cannot_be_made_is_refused(arguments: tuple[str, ...], me
     ],
 )
 def test_a_negotiation_that_cannot_run_is_refused(arguments: tuple[str, ...], message: str) -> None:
-    done = run(*arguments)
+    done = call(*arguments)
     assert (done.returncode, done.stdout) == (2, "")
     assert message in done.stderr
 
@@ -97,13 +98,13 @@ async def test_what_cannot_be_recorded_is_named(kcp_cluster: LogicalCluster, tmp
 
 
 def test_how_many_imports_are_removed_is_said(kcp_cluster: LogicalCluster) -> None:
-    done = run("api-importer", "no-such-location", "--remove", "--to-kubeconfig", str(kcp_cluster.kubeconfig))
+    done = call("api-importer", "no-such-location", "--remove", "--to-kubeconfig", str(kcp_cluster.kubeconfig))
     assert (done.returncode, done.stderr) == (0, "imports of no-such-location deleted: 0\n")
 
 
 def test_a_logical_cluster_records_nothing_of_itself(kcp_cluster: LogicalCluster) -> None:
     same = str(kcp_cluster.kubeconfig)
-    done = run("api-importer", "us-east1", "--kubeconfig", same, "--to-kubeconfig", same)
+    done = call("api-importer", "us-east1", "--kubeconfig", same, "--to-kubeconfig", same)
     assert done.returncode == 2
     assert "--kubeconfig and --to-kubeconfig are both of" in done.stderr
 

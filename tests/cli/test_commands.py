@@ -13,7 +13,7 @@ from click.testing import CliRunner
 from kcp import __version__
 from kcp.cli.main import main
 from kcp.cli.start import start
-from tests.support.commands import every_command
+from tests.support.commands import call, every_command
 from tests.support.kcp_process import run
 
 
@@ -38,7 +38,7 @@ def test_help_names_every_command() -> None:
 
 
 def test_the_help_of_start_explains_every_flag_in_groups() -> None:
-    shown = run("start", "--help").stdout
+    shown = call("start", "--help").stdout
     for heading in ("Serving:", "Storage:", "Authentication:", "Limits:", "Logging:"):
         assert f"\n{heading}\n" in shown
     for flag in ("--bind-address", "--secure-port", "--root-directory", "--tls-cert-file", "--client-ca-file"):
@@ -57,13 +57,13 @@ def test_the_help_of_start_explains_every_flag_in_groups() -> None:
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
 def test_completion_scripts_call_kcp(shell: str) -> None:
-    done = run("completion", shell)
+    done = call("completion", shell)
     assert done.returncode == 0, done.stderr
     assert "_KCP_COMPLETE" in done.stdout
 
 
 def test_defaults_of_durations_and_numbers_are_shown_as_they_are_given() -> None:
-    shown = " ".join(run("start", "--help").stdout.split())
+    shown = " ".join(call("start", "--help").stdout.split())
     assert (
         "--audit-webhook-batch-max-wait DURATION How long events wait for others in the mode batch. [default: 30s]"
         in shown
@@ -79,7 +79,7 @@ def test_every_flag_of_every_command_says_what_it_is_for() -> None:
             if isinstance(parameter, click.Option):
                 assert parameter.help, f"{path} {parameter.opts}"
                 assert len(parameter.help) > 15, f"{path} {parameter.opts}"
-    shown = "".join(run("start", "--help").stdout.split())
+    shown = "".join(call("start", "--help").stdout.split())
     for parameter in start.params:
         for name in parameter.opts:
             assert name in shown
@@ -89,14 +89,14 @@ def test_every_flag_of_every_command_says_what_it_is_for() -> None:
 
 @pytest.mark.parametrize("group", [(), ("store",), ("snapshot",), ("cluster",)])
 def test_the_help_of_a_group_says_of_each_command_what_it_does(group: tuple[str, ...]) -> None:
-    commands = run(*group, "--help").stdout.partition("Commands:\n")[2]
+    commands = call(*group, "--help").stdout.partition("Commands:\n")[2]
     assert commands
     assert "..." not in commands, "no description is cut off"
 
 
 @pytest.mark.parametrize("command", [("crd-puller",), ("store", "check"), ("snapshot", "save"), ("compat",)])
 def test_the_help_of_a_command_lists_nothing_without_a_description(command: tuple[str, ...]) -> None:
-    shown = run(*command, "--help").stdout
+    shown = call(*command, "--help").stdout
     assert 'default: ""' not in shown
     listed = [line.split(None, 1) for line in shown.partition("Other:")[2].splitlines() if line.strip()]
     assert listed == [["-h,", "--help  Show this message and exit."]]
@@ -155,6 +155,13 @@ def test_bash_completes(tmp_path: Path, typed: str, offered: set[str]) -> None:
     ],
 )
 def test_wrong_usage_is_exit_code_2_and_says_what_is_wrong(arguments: tuple[str, ...], words: str) -> None:
-    done = run(*arguments)
+    done = call(*arguments)
     assert done.returncode == 2
     assert words in done.stderr
+
+
+def test_output_that_cannot_be_written_is_an_error_in_one_line() -> None:
+    with Path("/dev/full").open("w") as full:
+        command = [sys.executable, "-m", "kcp", "completion", "bash"]
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False, timeout=60)
+    assert (done.returncode, done.stderr) == (1, "kcp: cannot write: No space left on device\n")

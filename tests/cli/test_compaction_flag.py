@@ -15,7 +15,8 @@ import pytest
 
 from devtools.etcd import MISSING, EtcdCluster, binary
 from tests.cli.test_store_check import send
-from tests.support.kcp_process import Started, run, started
+from tests.support.commands import call
+from tests.support.kcp_process import Started, started
 from tests.support.waiting import PATIENCE
 
 MAPS = "/api/v1/namespaces/default/configmaps"
@@ -102,8 +103,8 @@ def test_an_interval_of_0_compacts_nothing(tmp_path: Path) -> None:
 
 
 def test_the_flag_is_explained_and_checked() -> None:
-    shown = " ".join(run("start", "--help").stdout.split())
+    shown = " ".join(call("start", "--help").stdout.split())
     assert "--compaction-interval DURATION How often older history is compacted" in shown
-    done = run("start", "--compaction-interval", "often")
+    done = call("start", "--compaction-interval", "often")
     assert done.returncode == 2
     assert "is not a duration" in done.stderr

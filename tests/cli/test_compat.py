@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
+from tests.support.commands import call
 from tests.support.kcp_process import run
 
 WIDGETS = Path(__file__).parents[2] / "examples" / "1-first-crd" / "crd.yaml"
@@ -40,7 +41,7 @@ def test_breaks_are_lines_with_paths_and_exit_code_1(tmp_path: Path) -> None:
     spec_of(new)["properties"]["size"]["enum"].remove("large")
     spec_of(new)["required"] = ["size", "colour"]
     spec_of(new)["properties"]["colour"] = {"type": "string"}
-    done = run("compat", str(WIDGETS), written(tmp_path / "new.yaml", new))
+    done = call("compat", str(WIDGETS), written(tmp_path / "new.yaml", new))
     assert (done.returncode, done.stderr) == (1, "")
     assert done.stdout.splitlines() == [
         (
@@ -58,21 +59,21 @@ def test_a_removed_property_is_a_break_and_left_out_of_the_common_definition(tmp
     new = widgets()
     del new["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["status"]["properties"]["message"]
     files = (str(WIDGETS), written(tmp_path / "new.yaml", new))
-    done = run("compat", *files)
+    done = call("compat", *files)
     assert done.returncode == 1
     assert ".properties[status].properties[message]: the property was removed" in done.stdout
-    done = run("compat", *files, "--lcd")
+    done = call("compat", *files, "--lcd")
     assert (done.returncode, done.stderr) == (0, "")
     common = tmp_path / "common.yaml"
     common.write_text(done.stdout)
     for file in files:
-        assert run("compat", str(common), file).returncode == 0
+        assert call("compat", str(common), file).returncode == 0
 
 
 def test_without_a_common_definition_the_reasons_are_on_stderr(tmp_path: Path) -> None:
     new = widgets()
     spec_of(new)["properties"]["size"]["enum"] = ["huge"]
-    done = run("compat", "--lcd", str(WIDGETS), written(tmp_path / "new.yaml", new))
+    done = call("compat", "--lcd", str(WIDGETS), written(tmp_path / "new.yaml", new))
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr.startswith(f"{SCHEMA}.properties[size].enum: no value is allowed by both")
 
@@ -85,10 +86,10 @@ def test_files_with_several_definitions_and_other_objects(tmp_path: Path) -> Non
     old = written(tmp_path / "old.yaml", other, widgets(), None, gadgets)
     listed = {"apiVersion": "v1", "kind": "List", "items": [widgets()]}
     new = written(tmp_path / "new.yaml", listed)
-    done = run("compat", old, new)
+    done = call("compat", old, new)
     assert (done.returncode, done.stdout) == (1, "gadgets.example.com: the definition was removed\n")
-    assert run("compat", new, old).returncode == 0
-    done = run("compat", old, old, "--lcd")
+    assert call("compat", new, old).returncode == 0
+    done = call("compat", old, old, "--lcd")
     found = [each["metadata"]["name"] for each in yaml.safe_load_all(done.stdout)]
     assert found == ["widgets.example.com", "gadgets.example.com"]
 
@@ -97,7 +98,7 @@ def test_bare_schemas_as_json_from_standard_input(tmp_path: Path) -> None:
     old: Any = {"type": "object", "properties": {"a": {"type": "number"}}}
     new: Any = {"type": "object", "properties": {"a": {"type": "integer"}}}
     (tmp_path / "new.json").write_text(json.dumps(new))
-    done = run("compat", "-", str(tmp_path / "new.json"), "-o", "json", stdin=json.dumps(old))
+    done = call("compat", "-", str(tmp_path / "new.json"), "-o", "json", stdin=json.dumps(old))
     assert done.returncode == 1
     assert json.loads(done.stdout) == {
         "compatible": False,
@@ -110,7 +111,7 @@ def test_bare_schemas_as_json_from_standard_input(tmp_path: Path) -> None:
             }
         ],
     }
-    done = run("compat", "-", str(tmp_path / "new.json"), "-o", "json", "--lcd", stdin=json.dumps(old))
+    done = call("compat", "-", str(tmp_path / "new.json"), "-o", "json", "--lcd", stdin=json.dumps(old))
     assert done.returncode == 0
     assert json.loads(done.stdout) == {"common": [new], "incompatibilities": []}
 
@@ -145,7 +146,7 @@ def test_what_cannot_be_read_is_exit_code_2(tmp_path: Path, name: str) -> None:
     content, words = BAD[name]
     (tmp_path / name).write_bytes(content)
     for files in ((name, str(WIDGETS)), (str(WIDGETS), name)):
-        done = run("compat", *files, cwd=tmp_path)
+        done = call("compat", *files, cwd=tmp_path)
         assert (done.returncode, done.stdout) == (2, ""), done
         assert words in done.stderr
         assert "Traceback" not in done.stderr
@@ -161,6 +162,6 @@ def test_what_cannot_be_read_is_exit_code_2(tmp_path: Path, name: str) -> None:
     ],
 )
 def test_wrong_usage_is_exit_code_2(tmp_path: Path, arguments: tuple[str, ...], words: str) -> None:
-    done = run("compat", *arguments, cwd=tmp_path)
+    done = call("compat", *arguments, cwd=tmp_path)
     assert done.returncode == 2
     assert words in done.stderr

@@ -17,6 +17,7 @@ import pytest
 import yaml
 
 from kcp.testing import LogicalCluster, Server
+from tests.support.commands import call
 from tests.support.kcp_process import run
 from tests.support.kubectl import CURRENT, Kubectl
 from tests.support.objects import definition
@@ -74,7 +75,7 @@ def test_all_that_kcp_does_not_serve_is_pulled_and_can_be_applied(
 
 
 def test_a_built_in_type_is_printed_as_a_definition(kcp_cluster: LogicalCluster) -> None:
-    done = run(
+    done = call(
         "crd-puller", "configmaps", "roles.rbac.authorization.k8s.io", "--kubeconfig", str(kcp_cluster.kubeconfig)
     )
     assert done.returncode == 0, done.stderr
@@ -95,7 +96,7 @@ def test_a_reader_that_ends_early_gets_no_message(kcp_cluster: LogicalCluster) -
 
 
 def test_a_type_without_a_definition_is_named_with_the_reason(kcp_cluster: LogicalCluster) -> None:
-    done = run("crd-puller", "customresourcedefinitions", "--kubeconfig", str(kcp_cluster.kubeconfig))
+    done = call("crd-puller", "customresourcedefinitions", "--kubeconfig", str(kcp_cluster.kubeconfig))
     assert (done.returncode, done.stdout) == (1, "")
     assert "skipped customresourcedefinitions.apiextensions.k8s.io: " in done.stderr
     assert "contains itself" in done.stderr
@@ -118,7 +119,7 @@ def test_a_type_without_a_definition_is_named_with_the_reason(kcp_cluster: Logic
 def test_what_cannot_be_done_ends_with_2_and_says_why(
     kcp_cluster: LogicalCluster, arguments: tuple[str, ...], message: str
 ) -> None:
-    done = run("crd-puller", "--kubeconfig", str(kcp_cluster.kubeconfig), *arguments)
+    done = call("crd-puller", "--kubeconfig", str(kcp_cluster.kubeconfig), *arguments)
     assert (done.returncode, done.stdout) == (2, "")
     assert message in done.stderr
     assert "Traceback" not in done.stderr
@@ -132,7 +133,7 @@ def test_a_mistake_in_a_kubeconfig_is_reported_at_once_with_the_server(
     def error(old: str, new: str) -> str:
         file.write_text(re.sub(old, new, kcp_cluster.kubeconfig.read_text()))
         arguments = ("--kubeconfig", str(target.kubeconfig), "--apply", "--to-kubeconfig", str(file))
-        done = run("crd-puller", "configmaps", *arguments)
+        done = call("crd-puller", "configmaps", *arguments)
         assert (done.returncode, done.stdout) == (2, "")
         return done.stderr
 
@@ -145,7 +146,7 @@ def test_a_mistake_in_a_kubeconfig_is_reported_at_once_with_the_server(
 def test_definitions_are_not_applied_to_the_cluster_that_they_come_from(kcp_cluster: LogicalCluster) -> None:
     made = define(kcp_cluster, "widgets", "Widget")
     same = str(kcp_cluster.kubeconfig)
-    done = run("crd-puller", "--kubeconfig", same, "--apply", "--to-kubeconfig", same)
+    done = call("crd-puller", "--kubeconfig", same, "--apply", "--to-kubeconfig", same)
     assert done.returncode == 2
     assert f"--kubeconfig and --to-kubeconfig are both of {kcp_cluster.url}" in done.stderr
     found = json.loads(
@@ -195,7 +196,7 @@ def test_a_definition_that_the_server_refuses_does_not_keep_the_others_from_bein
     define(kcp_cluster, "widgets", "Widget")
     kubectl(target)("apply", "-f", "-", stdin=json.dumps(definition("gadgets", "Gadget", scope="Cluster")))
     arguments = ("--kubeconfig", str(kcp_cluster.kubeconfig), "--apply", "--to-kubeconfig", str(target.kubeconfig))
-    done = run("crd-puller", "gadgets", "widgets", *arguments)
+    done = call("crd-puller", "gadgets", "widgets", *arguments)
     assert done.returncode == 1, done.stderr
     assert "refused gadgets.example.com: " in done.stderr
     assert "spec.scope" in done.stderr
@@ -225,7 +226,7 @@ def test_fields_of_other_field_managers_are_taken_over(kcp_cluster: LogicalClust
     made["spec"]["names"]["shortNames"] = ["wd"]
     kubectl(kcp_cluster)("apply", "-f", "-", stdin=json.dumps(made))
     arguments = ("--kubeconfig", str(kcp_cluster.kubeconfig), "--apply", "--to-kubeconfig", str(target.kubeconfig))
-    done = run("crd-puller", "widgets", *arguments)
+    done = call("crd-puller", "widgets", *arguments)
     assert done.returncode == 0, done.stderr
     found = json.loads(kubectl(target)("get", "crd", "widgets.example.com", "-o", "json"))
     assert found["spec"]["names"]["shortNames"] == ["wd"]

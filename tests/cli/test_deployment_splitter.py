@@ -15,7 +15,7 @@ from kcp.multicluster.splitter.kinds import DEPLOYMENT
 from kcp.multicluster.workloads import condition_of
 from kcp.testing import LogicalCluster
 from tests.multicluster.splitter.models import deployment
-from tests.support.kcp_process import run
+from tests.support.commands import call
 from tests.support.waiting import PATIENCE, eventually
 
 
@@ -28,7 +28,7 @@ from tests.support.waiting import PATIENCE, eventually
     ],
 )
 def test_a_splitter_that_cannot_run_is_refused(arguments: tuple[str, ...], message: str) -> None:
-    done = run("deployment-splitter", *arguments)
+    done = call("deployment-splitter", *arguments)
     assert (done.returncode, done.stdout) == (2, "")
     assert message in done.stderr
     assert "Traceback" not in done.stderr

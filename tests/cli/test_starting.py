@@ -20,6 +20,9 @@ import pytest
 import yaml
 
 from kcp.auth import certificates
+from kcp.server.process.errors import ConfigurationError
+from kcp.testing import Server
+from kcp.testing.server import ServerError
 from tests.support.kcp_process import Started, run, started
 from tests.support.waiting import PATIENCE, wait_until
 
@@ -115,7 +118,7 @@ def test_a_second_signal_stops_the_server_at_once(tmp_path: Path) -> None:
         server.process.send_signal(signal.SIGTERM)
         wait_until(lambda: b"shutting down" in failing(server), "the server says that it shuts down")
         server.process.send_signal(signal.SIGTERM)
-        assert server.process.wait(60) != 0
+        assert server.process.wait(PATIENCE) != 0
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
@@ -167,6 +170,16 @@ def refused(*arguments: str | Path) -> str:
     return done.stderr
 
 
+def refused_here(root: Path, *arguments: str | Path) -> str:
+    """Return the line that a server would print which cannot start, from a server in this process."""
+    with pytest.raises(ServerError) as caught:
+        Server(root_directory=root, arguments=list(map(str, arguments))).start()
+    assert isinstance(caught.value.__cause__, ConfigurationError)
+    message = str(caught.value)
+    assert "\n" not in message
+    return f"kcp: {message}"
+
+
 def test_a_port_in_use_is_one_line(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = other.getsockname()[1]
@@ -216,7 +229,7 @@ def test_a_database_of_a_newer_version_is_refused(tmp_path: Path) -> None:
     ],
 )
 def test_missing_files_are_named(tmp_path: Path, arguments: tuple[str, ...], words: str) -> None:
-    assert words in refused("--root-directory", tmp_path / ".kcp", "--secure-port", "0", *arguments)
+    assert words in refused_here(tmp_path / ".kcp", *arguments)
 
 
 def key_pair(folder: Path, name: str) -> tuple[Path, Path]:
@@ -245,7 +258,7 @@ def test_files_with_other_content_are_refused(tmp_path: Path, flag: str, content
     (wrong := tmp_path / "wrong").write_bytes(content)
     given = {"--tls-cert-file": certificate, "--tls-private-key-file": key, flag: wrong}
     words = [word for pair in given.items() for word in pair]
-    message = refused("--root-directory", tmp_path / ".kcp", "--secure-port", "0", *words)
+    message = refused_here(tmp_path / ".kcp", *words)
     assert message.startswith(f"kcp: {flag}: {wrong} holds no "), message
 
 
@@ -259,7 +272,7 @@ def test_files_with_other_content_are_refused(tmp_path: Path, flag: str, content
 )
 def test_an_invalid_token_file_is_refused(tmp_path: Path, content: bytes, words: str) -> None:
     (path := tmp_path / "tokens.csv").write_bytes(content)
-    message = refused("--root-directory", tmp_path / ".kcp", "--secure-port", "0", "--token-auth-file", path)
+    message = refused_here(tmp_path / ".kcp", "--token-auth-file", path)
     assert message.startswith(f"kcp: --token-auth-file: {path}")
     assert words in message
 
@@ -279,7 +292,7 @@ def test_an_invalid_token_file_is_refused(tmp_path: Path, content: bytes, words:
     ],
 )
 def test_invalid_values_of_flags_are_refused(tmp_path: Path, flag: str, value: str, words: str) -> None:
-    message = refused("--root-directory", tmp_path / ".kcp", "--secure-port", "0", flag, value)
+    message = refused_here(tmp_path / ".kcp", flag, value)
     assert message.startswith(f"kcp: {flag}")
     assert words in message
 
@@ -302,7 +315,7 @@ def test_an_unusable_root_directory_is_refused(tmp_path: Path, name: str, conten
         (data / name).mkdir()
     else:
         (data / name).write_bytes(content)
-    message = refused("--root-directory", data.parent, "--secure-port", "0")
+    message = refused_here(data.parent)
     assert str(data / name) in message
     assert words in message
 

@@ -15,6 +15,7 @@ import apsw
 import pytest
 
 from devtools.etcd import MISSING, EtcdCluster, binary
+from tests.support.commands import call
 from tests.support.damaging import execute
 from tests.support.kcp_process import Started, run, started
 from tests.support.waiting import PATIENCE
@@ -100,7 +101,7 @@ def test_an_invalid_value_is_exit_code_1(tmp_path: Path, value: bytes, words: st
         connection.execute("INSERT INTO log VALUES (?, ?, ?, ?, ?, 0, 0, '', ?, NULL)", (number << 10, *key, bad))
         connection.execute("INSERT INTO current VALUES (?, ?, ?, ?, ?)", (*key, number << 10))
     connection.close()
-    done = run("store", "check", str(path), "--first", "2")
+    done = call("store", "check", str(path), "--first", "2")
     assert done.returncode == 1
     assert "values         3 BROKEN" in done.stdout
     assert "    team-1: configmaps b at revision 1: " in done.stdout
@@ -137,7 +138,7 @@ def test_progress_is_shown_on_a_terminal(tmp_path: Path) -> None:
 )
 def test_a_store_that_cannot_be_checked_is_exit_code_2(tmp_path: Path, arguments: tuple[str, ...], words: str) -> None:
     (tmp_path / "garbage").write_bytes(b"garbage" * 1000)
-    done = run("store", "check", *arguments, cwd=tmp_path)
+    done = call("store", "check", *arguments, cwd=tmp_path)
     assert done.returncode == 2, done
     assert words in done.stderr
     assert "Traceback" not in done.stderr

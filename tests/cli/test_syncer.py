@@ -20,6 +20,7 @@ from kcp.multicluster.placement import CLUSTERS
 from kcp.testing import LogicalCluster, Server
 from tests.documentation.test_readme import ROOT, blocks
 from tests.multicluster.syncer.world import CLUSTER, CONFIG_MAPS, World, assigned, prepare
+from tests.support.commands import call
 from tests.support.kcp_process import run
 from tests.support.waiting import PATIENCE, eventually
 
@@ -35,10 +36,14 @@ from tests.support.waiting import PATIENCE, eventually
             ("--cluster", "east", "--from-kubeconfig", "f", "--listen", "8080"),
             '--listen "8080" is not HOST:PORT, such as 127.0.0.1:8080',
         ),
+        (
+            ("--cluster", "east", "--from-kubeconfig", "f", "--token-secret", "token"),
+            '--token-secret "token" is not NAMESPACE/NAME',
+        ),
     ],
 )
 def test_a_syncer_that_cannot_run_is_refused(arguments: tuple[str, ...], message: str) -> None:
-    done = run("syncer", *arguments)
+    done = call("syncer", *arguments)
     assert (done.returncode, done.stdout) == (2, "")
     assert message in done.stderr
     assert "Traceback" not in done.stderr
@@ -46,7 +51,7 @@ def test_a_syncer_that_cannot_run_is_refused(arguments: tuple[str, ...], message
 
 def test_both_sides_must_be_different(kcp_cluster: LogicalCluster) -> None:
     file = str(kcp_cluster.kubeconfig)
-    done = run("syncer", "--cluster", "east", "--from-kubeconfig", file, "--to-kubeconfig", file)
+    done = call("syncer", "--cluster", "east", "--from-kubeconfig", file, "--to-kubeconfig", file)
     assert done.returncode == 2
     assert f"--from-kubeconfig and --to-kubeconfig are both of {kcp_cluster.url}" in done.stderr
 
@@ -56,6 +61,30 @@ def test_without_a_cluster_the_exit_code_is_3(kcp_server: Server) -> None:
     done = run("syncer", "--cluster", "east", "--from-kubeconfig", source, "--to-kubeconfig", target)
     assert done.returncode == 3
     assert "kcp: there is no Cluster east" in done.stderr
+
+
+async def test_a_syncer_of_another_cluster_is_refused(kcp_server: Server) -> None:
+    source, target = kcp_server.logical_cluster(), kcp_server.logical_cluster()
+    async with (
+        Client(load_configuration(source.kubeconfig)) as up,
+        Client(load_configuration(target.kubeconfig)) as down,
+    ):
+        await prepare(up, down)
+        registered = {"status": {"physicalClusterUID": "another-uid"}}
+        await up.resource(CLUSTERS).patch(CLUSTER, registered, subresource="status")
+    files = ("--from-kubeconfig", str(source.kubeconfig), "--to-kubeconfig", str(target.kubeconfig))
+    done = await asyncio.to_thread(run, "syncer", "--cluster", CLUSTER, *files)
+    assert done.returncode == 2
+    assert f"{target.url} is not the cluster that is registered as {CLUSTER}" in done.stderr
+
+
+def test_a_port_in_use_is_named(kcp_server: Server) -> None:
+    source, target = (kcp_server.logical_cluster() for _ in range(2))
+    used = source.url.split("/")[2]
+    files = ("--from-kubeconfig", str(source.kubeconfig), "--to-kubeconfig", str(target.kubeconfig))
+    done = run("syncer", "--cluster", "east", *files, "--listen", used)
+    assert done.returncode == 2
+    assert done.stderr == f"kcp: --listen: cannot listen on {used}: Address already in use\n"
 
 
 @contextmanager

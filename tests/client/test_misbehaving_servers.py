@@ -211,6 +211,7 @@ async def test_a_recreated_object_replaces_the_one_whose_deletion_was_missed() -
         b"{}\n",
         b'{"type":"GONE","object":{}}\n',
         b'{"type":"ADDED","object":{"metadata":{"name":7}}}\n',
+        b'{"type":["ADDED"],"object":{"metadata":{}}}\n',
         b"\xff\xfe\n",
     ],
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import gzip
 import logging
 from typing import Any
@@ -16,17 +17,20 @@ from kcp.client import (
     ClientConfiguration,
     ConflictError,
     ExpiredError,
+    ForbiddenError,
     NotFoundError,
     ServiceUnavailableError,
     StatusError,
     TooManyRequestsError,
     TransportError,
+    WatchOptions,
 )
+from kcp.client.errors import described
 from kcp.client.transport.connections import Connection
 from kcp.client.transport.requests import Request
 from kcp.client.transport.streams import read_body
 from tests.client.resources import CONFIG_MAPS
-from tests.client.scripted_servers import Handler, answer, config_map, config_map_list, refusal, scripted, stream
+from tests.client.scripted_servers import Handler, answer, config_map, config_map_list, event, refusal, scripted, stream
 from tests.support.waiting import eventually
 
 HERE = config_map("a", 1)
@@ -322,3 +326,56 @@ async def test_a_malformed_table_is_a_transport_error(table: dict[str, Any]) -> 
     async with scripted(handler) as server, server.client() as client:
         with pytest.raises(TransportError, match="the server has sent a malformed Table"):
             await client.resource(CONFIG_MAPS).table()
+
+
+async def test_what_a_server_repeats_of_a_credential_is_removed() -> None:
+    async def handler(request: web.BaseRequest) -> web.StreamResponse:
+        return refusal(403, "Forbidden", f"no: {request.headers['Authorization']}")
+
+    async with scripted(handler) as server:
+        configuration = ClientConfiguration.with_token(server.url, "hidden-token")
+        async with Client(dataclasses.replace(configuration, qps=0.0)) as client:
+            with pytest.raises(ForbiddenError) as error:
+                await client.version()
+    assert str(error.value) == "no: Bearer <removed>"
+
+
+@pytest.mark.parametrize("size", [100, 10_000_000])
+async def test_a_refusal_is_described_with_the_words_of_a_status_only(size: int) -> None:
+    async def handler(request: web.BaseRequest) -> web.StreamResponse:
+        if request.path == "/version":
+            return web.Response(text="internal page " * (size // 14), status=404)
+        return refusal(403, "Forbidden", "quota " * (size // 6))
+
+    async with scripted(handler) as server, server.client(retries=0) as client:
+        messages = []
+        for path in ("/version", "/api"):
+            with pytest.raises((StatusError, TransportError)) as error:
+                await client.raw("GET", path)
+            messages.append(described(error.value))
+    if size == 100:
+        assert messages == ["the server answered 404 NotFound", "quota " * 16]
+    else:
+        assert ["is larger than 4194304 bytes" in message for message in messages] == [True, True]
+
+
+async def test_answers_and_lists_are_read_up_to_the_limits_of_the_client() -> None:
+    async def handler(request: web.BaseRequest) -> web.StreamResponse:
+        if "watch" in request.rel_url.query:
+            return await stream(request, event("ADDED", config_map("a", 2, data="x" * 2_000_000)))
+        listed = config_map_list(1, config_map("a", 1, data="x" * 10_000))
+        return answer({**listed, "metadata": {"resourceVersion": "1", "continue": "more"}})  # for ever
+
+    async with scripted(handler) as server:
+        async with server.client(retries=0, max_listed=100_000) as client:
+            with pytest.raises(TransportError, match="the list is larger than 100000 bytes"):
+                await client.resource(CONFIG_MAPS).list_all()
+            assert len(server.requests) == 10
+        async with server.client(retries=0, max_body=20_000) as client:
+            assert (await client.resource(CONFIG_MAPS).list()).items
+            with pytest.raises(TransportError, match="an event is larger than 20000 bytes"):
+                async for _ in client.resource(CONFIG_MAPS).watch(WatchOptions()):
+                    pass
+        async with server.client(retries=0, max_body=5_000) as client:
+            with pytest.raises(TransportError, match="the answer is larger than 5000 bytes"):
+                await client.resource(CONFIG_MAPS).list()

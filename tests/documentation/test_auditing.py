@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from tests.documentation.test_readme import ROOT, blocks
-from tests.support.kcp_process import run, started
+from tests.support.commands import call
+from tests.support.kcp_process import started
 from tests.support.waiting import wait_until
 
 PAGE = ROOT / "docs" / "auditing.md"
@@ -36,7 +37,7 @@ def test_the_command_of_the_page_records_by_its_policy(tmp_path: Path) -> None:
 
 
 def test_the_flags_of_the_page_exist() -> None:
-    shown = run("start", "--help").stdout
+    shown = call("start", "--help").stdout
     named = set(re.findall(r"`(--audit-[a-z-]+)", PAGE.read_text()))
     assert len(named) > 10
     assert {flag for flag in named if flag not in shown} == set()

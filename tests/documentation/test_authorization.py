@@ -14,8 +14,8 @@ from aiohttp import web
 from kcp.testing import Server
 from tests.documentation.test_authentication import kubectl_of, shell
 from tests.documentation.test_readme import ROOT, blocks
+from tests.support.commands import call
 from tests.support.https_server import HTTPSServer, json_answer
-from tests.support.kcp_process import run
 from tests.support.kubectl import Kubectl
 from tests.support.objects import definition
 
@@ -136,7 +136,7 @@ def test_the_configuration_of_the_page_asks_the_webhook(tmp_path: Path, hook: We
 
 
 def test_the_flags_of_the_page_exist() -> None:
-    shown = run("start", "--help").stdout
+    shown = call("start", "--help").stdout
     named = set(re.findall(r"`(--[a-z-]+)", PAGE.read_text()))
     assert len(named) == 6
     assert {flag for flag in named if flag not in shown} == set()

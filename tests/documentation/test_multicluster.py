@@ -10,6 +10,7 @@ import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
+from kcp.cli.start import start
 from kcp.multicluster.clusters.api import ConditionType, Reason
 from tests.documentation.test_readme import BINARIES, ROOT, blocks, columns
 from tests.support.kcp_process import started
@@ -31,23 +32,24 @@ def run(folder: Path, command: str) -> str:
     """Run a command of the page in a folder. Returns what it prints."""
     environment = {**os.environ, "PATH": f"{BINARIES}:{os.environ['PATH']}", "HOME": str(folder)}
     environment["KUBECONFIG"] = ".kcp/data/admin.kubeconfig"
-    arguments = shlex.split(command)
-    if arguments[:2] == ["kubectl", "wait"]:
-        arguments.append(f"--timeout={PATIENCE:.0f}s")
+    if command.startswith("kubectl wait "):
+        command += f" --timeout={PATIENCE:.0f}s"
+    shell = ("bash", "-c", command)
     done = subprocess.run(
-        arguments, cwd=folder, env=environment, stdout=subprocess.PIPE, text=True, check=False, timeout=2 * PATIENCE
+        shell, cwd=folder, env=environment, stdout=subprocess.PIPE, text=True, check=False, timeout=2 * PATIENCE
     )
     assert done.returncode == 0, command
     return done.stdout
 
 
 def test_the_commands_of_the_page_print_what_is_shown(tmp_path: Path) -> None:
-    (start,) = blocks(PAGE, "sh")
-    assert shlex.split(start)[:2] == ["kcp", "start"]
+    first = blocks(PAGE, "sh")[0]
+    assert shlex.split(first)[:2] == ["kcp", "start"]
+    (tmp_path / "contrib").symlink_to(ROOT / "contrib")
     with simulated_clusters(tmp_path, "us-east1", "us-west1", arguments=("--make-pods=false",)) as clusters:
-        for cluster in clusters:
-            shutil.copy(cluster.kubeconfig, tmp_path / f"{cluster.name}.kubeconfig")
-        with started(Path(".kcp"), *shlex.split(start)[2:], cwd=tmp_path):
+        for cluster, file in zip(clusters, ("us-east1-admin", "us-west1"), strict=True):
+            shutil.copy(cluster.kubeconfig, tmp_path / f"{file}.kubeconfig")
+        with started(Path(".kcp"), *shlex.split(first)[2:], cwd=tmp_path):
             for command, expected in commands(""):
                 if command.startswith(("export ", "kcp simulate-cluster ")):  # which run already
                     continue
@@ -55,6 +57,14 @@ def test_the_commands_of_the_page_print_what_is_shown(tmp_path: Path) -> None:
                 if command.startswith("kubectl get"):
                     ((listing, shown),) = commands("text")
                     assert run(tmp_path, listing).split("\n")[0].split() == shown.split("\n")[0].split()
+
+
+def test_the_other_commands_that_start_a_server_are_right() -> None:
+    others = [line for text in blocks(PAGE, "sh")[1:] for line in text.splitlines() if line.startswith("kcp start")]
+    assert len(others) == 1
+    for line in others:
+        choices = start.make_context("start", shlex.split(line)[2:]).params
+        assert (choices["pull_mode"], choices["with_cluster_controller"]) == (True, True)
 
 
 def test_the_page_explains_each_reason() -> None:

@@ -19,12 +19,12 @@ from kcp import __version__
 from kcp.cli.main import main
 from kcp.cli.start import start
 from kcp.testing import Server
-from tests.support.commands import every_command
+from tests.support.commands import call, every_command
 from tests.support.kcp_process import run
 from tests.support.waiting import PATIENCE
 
 ROOT = Path(__file__).parents[2]
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), ROOT / "contrib" / "README.md"]
 BINARIES = Path(sys.executable).parent
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"\]\((?!https?:)([^)#]+)")
@@ -117,7 +117,7 @@ def test_the_readme_s_python_runs(tmp_path: Path) -> None:
         assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
 def test_links_and_paths_exist(page: Path) -> None:
     for link in LINK.findall(page.read_text()):
         assert (page.parent / link).exists(), link
@@ -125,11 +125,11 @@ def test_links_and_paths_exist(page: Path) -> None:
         assert (ROOT / path).exists() or list((ROOT / "src" / "kcp").rglob(path.rstrip("/"))), path
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
 def test_flags_that_a_page_names_exist(page: Path) -> None:
     known = {option for _, command in every_command(main) for param in command.params for option in param.opts}
     for line in page.read_text().splitlines():
-        if "kcp " in line and not any(other in line for other in ("pip ", "kubectl", "etcdctl", "python -m")):
+        if "kcp " in line and not any(other in line for other in ("pip ", "kubectl", "etcdctl", "helm ", "python -m")):
             assert set(FLAG.findall(line)) <= known | {"--help", "--version"}, line
 
 
@@ -140,7 +140,7 @@ def test_the_architecture_page_names_every_package() -> None:
 
 
 def test_help_explains_every_flag_of_start() -> None:
-    shown = run("start", "--help").stdout
+    shown = call("start", "--help").stdout
     for param in start.params:
         option = max(param.opts, key=len)
         assert option in shown
@@ -152,7 +152,7 @@ def test_every_command_has_a_help_text() -> None:
     for path, command in every_command(main):
         assert command.help, path
     for name in main.list_commands(click.Context(main)):
-        assert run(name, "--help").returncode == 0
+        assert call(name, "--help").returncode == 0
 
 
 def test_the_readme_s_versions_of_python_are_those_of_the_project() -> None:

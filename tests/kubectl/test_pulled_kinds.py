@@ -6,6 +6,7 @@ import pytest
 import yaml
 
 from tests.kubectl.pulled import Object, PulledKubectl
+from tests.support.kubectl import WITH_PATIENCE
 from tests.support.waiting import wait_until
 
 DEFAULTS = {"terminationMessagePath": "/dev/termination-log", "terminationMessagePolicy": "File"}
@@ -197,11 +198,11 @@ def test_replace_stores_the_manifest(pulled_kubectl: PulledKubectl) -> None:
 
 def test_wait_sees_fields_and_conditions(pulled_kubectl: PulledKubectl) -> None:
     pulled_kubectl.create_object(deployment())
-    waiting = pulled_kubectl.start("wait", "--for=condition=Available", "deployment/web", "--timeout=60s")
+    waiting = pulled_kubectl.start("wait", "--for=condition=Available", "deployment/web", WITH_PATIENCE)
     pulled_kubectl.set_status("deployment/web", conditions=[{"type": "Available", "status": "True"}])
     assert waiting.communicate()[0] == "deployment.apps/web condition met\n"
     pulled_kubectl(
-        "wait", "--for=jsonpath={.spec.template.spec.containers[1].name}=log", "deployment/web", "--timeout=60s"
+        "wait", "--for=jsonpath={.spec.template.spec.containers[1].name}=log", "deployment/web", WITH_PATIENCE
     )
 
 

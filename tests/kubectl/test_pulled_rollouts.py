@@ -6,6 +6,7 @@ import pytest
 import yaml
 
 from tests.kubectl.pulled import Object, PulledKubectl
+from tests.support.kubectl import WITH_PATIENCE
 
 
 def template(image: str) -> Object:
@@ -48,7 +49,7 @@ def test_the_status_of_a_rollout_follows_the_status_of_a_deployment(rolled_out: 
     assert "update to be observed" in rolled_out("rollout", "status", "deployment/web", "--watch=false")
     rolled_out.set_status("deployment/web", observedGeneration=generation, replicas=2, updatedReplicas=1)
     assert "1 out of 2 new replicas" in rolled_out("rollout", "status", "deployment/web", "--watch=false")
-    waiting = rolled_out.start("rollout", "status", "deployment/web", "--timeout=60s")
+    waiting = rolled_out.start("rollout", "status", "deployment/web", WITH_PATIENCE)
     rolled_out.set_status(
         "deployment/web",
         observedGeneration=generation,

@@ -93,3 +93,12 @@ def test_a_short_name_is_kept() -> None:
 def test_shortened_names_are_within_the_limit_and_differ(one: str, other: str) -> None:
     assert len(placement.shorten(one, 63)) <= 63
     assert (placement.shorten(one, 63) == placement.shorten(other, 63)) == (one == other)
+
+
+@given(st.text("ab-.", min_size=50, max_size=90).map(lambda text: f"a{text}a"))
+def test_no_name_is_that_of_a_shortened_one(name: str) -> None:
+    """Whoever may name Clusters cannot choose a name that gives them the account or the finalizer of another."""
+    short = placement.shorten(name, 63)
+    assert len(short) == min(len(name), 63)
+    if short != name:
+        assert placement.shorten(short, 63) != short

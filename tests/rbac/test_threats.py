@@ -17,6 +17,7 @@ from kcp.server.process.parts import Parts
 from tests.rbac.conftest import Access, rule, user
 from tests.support.objects import DEFINITIONS, definition
 from tests.support.running_server import Answer, RunningServer
+from tests.support.waiting import PATIENCE
 
 RBAC: Final = "/apis/rbac.authorization.k8s.io/v1"
 MINE, OTHER = "/clusters/tenant-a", "/clusters/tenant-b"
@@ -212,10 +213,10 @@ def test_a_request_is_never_served_with_the_user_of_another(tmp_path: Any) -> No
     ):
         path = "/api/v1/namespaces/default/configmaps"
         slow = pool.submit(server.get, path, token=JANE)
-        server.submit(waiting.waits.wait()).result(60)
+        server.submit(waiting.waits.wait()).result(PATIENCE)
         assert server.get(path).status == 200
         server.call(waiting.goes_on.set)
-        refused = slow.result(60)
+        refused = slow.result(PATIENCE)
         assert refused.status == 403
         assert refused.json["message"].endswith("asked for jane")
 

@@ -280,7 +280,7 @@ def test_a_namespace_with_a_damaged_object_stays_until_that_is_deleted(tmp_path:
         wait_until(lambda: server.get("/api/v1/namespaces/team").status == 404, "the namespace is gone")
 
 
-def test_a_damaged_definition_takes_only_its_own_type_away(tmp_path: Path) -> None:
+def test_a_damaged_definition_makes_only_its_own_type_unavailable(tmp_path: Path) -> None:
     with RunningServer(tmp_path) as server:
         for plural in ("tops", "lows"):
             schema = {"type": "object", "description": f"ABOUT-{plural}"}
@@ -288,9 +288,10 @@ def test_a_damaged_definition_takes_only_its_own_type_away(tmp_path: Path) -> No
     change_on_disk(tmp_path, b"ABOUT-tops", b"ABOUT-topS")
     with RunningServer(tmp_path) as server:
         assert server.get("/apis/example.com/v1/lows").status == 200
-        assert server.get("/apis/example.com/v1/tops").status == 404
+        assert server.get("/apis/example.com/v1/tops").status == 503
         assert server.get(f"{DEFINITIONS}/tops.example.com").status == 500
         assert server.ask("DELETE", f"{DEFINITIONS}/tops.example.com?{IGNORE}=true").status == 200
+        assert server.get("/apis/example.com/v1/tops").status == 404
         assert server.get(f"{DEFINITIONS}/tops.example.com").status == 404
         assert server.get("/apis/example.com/v1/lows").status == 200
 

@@ -23,14 +23,23 @@ UNITS: Final = (
     (r"tests/fuzz/.*", "fuzz"),
     (r"tests/(clients|crash|distributed|examples|faults|operations)/.*", _TEST),
     (r"tests/cli/test_(starting|store_check|compaction_flag|commands|crd_puller|api_negotiation).*", _TEST),
-    (r"tests/(clusters/test_many|documentation/test_operations|histories/test_servers).*", _TEST),
+    (
+        r"tests/(clusters/test_many|documentation/test_operations|encryption/test_rotating|histories/test_servers).*",
+        _TEST,
+    ),
     (r"tests/multicluster/(faults/test_faults|syncer/test_recorded_histories).*", _TEST),
     (r"[^:]+", _TEST),
 )
 """Patterns of the IDs of tests, and the names of the units of those that match; the first that matches counts."""
 
 LONGEST: Final = (
-    *("kubectl: ", "store: ", "tests/stalls/", "tests/multicluster/splitter/test_scenarios"),
+    *(
+        "kubectl: ",
+        "store: ",
+        "tests/store/etcd/test_faults",
+        "tests/stalls/",
+        "tests/multicluster/splitter/test_scenarios",
+    ),
     *("tests/multicluster/faults/", "tests/multicluster/scenarios/", "tests/faults/", "tests/distributed/"),
     *("tests/clusters/test_many", "tests/crash/", "tests/histories/test_servers", "tests/multicluster/simulation/"),
     *("tests/documentation/", "tests/operations/", "tests/clients/", "tests/bench/", "tests/examples/"),

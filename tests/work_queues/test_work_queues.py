@@ -372,3 +372,59 @@ async def test_a_worker_that_is_cancelled_when_it_is_woken_leaves_the_key_to_ano
     await turns()
     assert reconciled == ["key"]
     await queue.stop()
+
+
+async def test_keys_of_one_flow_do_not_occupy_all_workers() -> None:
+    """Keys that never end, such as those of a tenant whose clusters do not answer."""
+    running_keys: set[str] = set()
+    done: list[str] = []
+
+    async def reconcile(key: str) -> None:
+        if key.startswith("slow"):
+            running_keys.add(key)
+            await asyncio.Event().wait()
+        done.append(key)
+
+    queue: Queue = BaseWorkQueue("test", reconcile, workers=4, workers_of_flow=2, flow=lambda key: key[:4])
+    for number in range(10):
+        queue.add(f"slow{number}")
+    queue.start()
+    await turns()
+    assert len(running_keys) == 2
+    for number in range(10):
+        queue.add(f"fast{number}")
+    await turns()
+    assert done == [f"fast{number}" for number in range(10)]
+    assert queue.is_waiting("slow")
+    assert not queue.is_waiting("fast")
+    await queue.stop()
+
+
+async def test_a_flow_whose_worker_is_free_goes_on() -> None:
+    done: list[int] = []
+
+    async def reconcile(key: int) -> None:
+        await asyncio.sleep(0)
+        done.append(key)
+
+    queue: BaseWorkQueue[int] = BaseWorkQueue("test", reconcile, workers=3, workers_of_flow=1)
+    for number in range(5):
+        queue.add(number)
+    queue.start()
+    await turns()
+    assert done == [0, 1, 2, 3, 4]
+    await queue.stop()
+
+
+@given(st.lists(st.sampled_from("abc")), st.sets(st.sampled_from("abc")))
+def test_a_flow_that_is_passed_keeps_its_keys(pushed: list[str], passed: set[str]) -> None:
+    order: FairOrder[int] = FairOrder()
+    for number, flow in enumerate(pushed):
+        order.push(flow, number)
+    taken = []
+    while order.has_other(passed):
+        taken.append(order.pop(passed))
+    assert sorted(taken) == [number for number, flow in enumerate(pushed) if flow not in passed]
+    with pytest.raises(IndexError):
+        order.pop(passed)
+    assert len(order) == sum(flow in passed for flow in pushed)

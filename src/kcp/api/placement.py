@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import re
 from collections.abc import Mapping
 from typing import Any, Final, NamedTuple
 
@@ -17,6 +18,8 @@ CLUSTER_LABEL: Final = "kcp.io/cluster"
 """The label of an object upstream: the name of the Cluster that it is assigned to."""
 OWNED_BY_LABEL: Final = "kcp.io/owned-by"
 """The label of a leaf: the name of the root that it is a part of (see `label_value`)."""
+PLACED_ANNOTATION: Final = f"{GROUP}/placed"
+"""The annotation of an object whose cluster the splitter has chosen: the name of that. One that a user has chosen stays."""
 SYNC_ERROR_ANNOTATION: Final = f"{GROUP}/sync-error"
 """The annotation of an object upstream: why its cluster does not have its present state, as ``<reason>: <message>``."""
 MARK_LABEL: Final = f"{GROUP}/cluster-uid"
@@ -37,6 +40,10 @@ _QUALIFIED_NAME: Final = 63
 _OBJECT_NAME: Final = 253
 _HASH: Final = 12
 """Characters of a hash in names: 60 bits."""
+_SHORTENED: Final = re.compile(rf"-[a-z2-7]{{{_HASH}}}\Z")
+"""The end of a name that was shortened."""
+_SEPARATORS: Final = re.compile(r"[-.]+\Z")
+"""What may not stand before the hash in names of several parts."""
 
 
 class Locator(NamedTuple):
@@ -90,6 +97,11 @@ def mark_of(api_object: Mapping[str, Any]) -> str:
     return value if isinstance(value, str) else ""
 
 
+def is_copy(api_object: Mapping[str, Any]) -> bool:
+    """Return whether a syncer has made an object: a logical cluster can be the cluster of another one, or of itself."""
+    return bool(mark_of(api_object)) and locator_of(api_object) is not None
+
+
 def cluster_of(api_object: Mapping[str, Any]) -> str:
     """Return the name of the Cluster that an object upstream is assigned to, or ``""``."""
     value = ((api_object.get("metadata") or {}).get("labels") or {}).get(CLUSTER_LABEL)
@@ -122,10 +134,14 @@ def label_value(name: str) -> str:
 
 
 def shorten(name: str, limit: int) -> str:
-    """Return a name, or if it is longer than ``limit``, its beginning and a hash of the whole."""
-    if len(name) <= limit:
+    """Return a name, or if it is longer than ``limit``, its beginning and a hash of the whole, together as long as ``limit``.
+
+    A name that could be such a shortened one gets a hash, too: no two names have the same result, whoever chooses them.
+    """
+    if len(name) < limit or (len(name) == limit and not _SHORTENED.search(name)):
         return name
-    return f"{name[: limit - _HASH - 1].rstrip('-.')}-{_hash(name)}"
+    kept = _SEPARATORS.sub(lambda found: "x" * len(found[0]), name[: limit - _HASH - 1])
+    return f"{kept}-{_hash(name)}"
 
 
 def _hash(text: str) -> str:

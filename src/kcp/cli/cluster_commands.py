@@ -37,10 +37,14 @@ class CommandError(Exception):
 
 def run(work: Coroutine[Any, Any, T]) -> T:
     """Run a command's work; report a failure, and end the process with its exit code."""
-    from kcp.client import ClientError, StatusError
+    from kcp.client import ClientError, NotFoundError, StatusError
 
     try:
         return asyncio.run(work)
+    except NotFoundError as error:
+        missing = "no clusters are registered in this logical cluster" if error.details is None else str(error)
+        click.echo(f"kcp: {printable(missing)}", err=True)
+        sys.exit(FAILED)
     except (CommandError, StatusError) as error:
         click.echo(f"kcp: {printable(str(error))}", err=True)
         sys.exit(FAILED)
@@ -53,24 +57,32 @@ def run(work: Coroutine[Any, Any, T]) -> T:
 
 @asynccontextmanager
 async def server(kcp_kubeconfig: Path | None, kcp_context: str) -> AsyncIterator[Client]:
-    """Open a client of the logical cluster. Raises ClientError: also where the server cannot be reached at once."""
-    from kcp.cli.server_checks import check_servers
-    from kcp.client import Client, load_configuration
+    """Open a client of the logical cluster. Raises ClientError, also where the server is not kcp or cannot be reached."""
+    from kcp.cli.server_checks import check_version_of_kcp
+    from kcp.client import Client, TransportError, load_configuration
 
     configuration = load_configuration(kcp_kubeconfig, context=kcp_context)
-    await check_servers(configuration)
+    try:
+        await check_version_of_kcp(configuration)
+    except TransportError as error:
+        raise TransportError(
+            f"{error}: is kcp running there? (--kcp-kubeconfig or KUBECONFIG names its kubeconfig)"
+        ) from error
     async with Client(configuration) as client:
         yield client
 
 
-async def until(timeout: float, work: Callable[[Progress], Coroutine[Any, Any, None]], what: str) -> None:
-    """Wait for work that shows its progress. Raises CommandError with the last progress when the time is over."""
-    progress = Progress()
+async def until(timeout: float, work: Callable[[Progress], Coroutine[Any, Any, None]], name: str, what: str) -> None:
+    """Wait for work on the Cluster ``name`` that shows its progress.
+
+    Raises CommandError with the last progress when the time is over; ``what`` is what has not happened.
+    """
+    progress = Progress(f"{name}: ")
     try:
         async with asyncio.timeout(timeout or None):
             await work(progress)
     except TimeoutError:
         last = f": {progress.last}" if progress.last else ""
-        raise CommandError(f"{what} within {timeout:g} s{last}") from None
+        raise CommandError(f"{name} {what} within {timeout:g} s{last}") from None
     finally:
         progress.done()

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from kcp.cli import flags
+from kcp.cli.syncer_addresses import warn_of_loopback
 
 if TYPE_CHECKING:
     from kcp.client import ClientConfiguration
@@ -116,10 +117,13 @@ def options_of(taken: dict[str, Any], configuration: ClientConfiguration, **more
 
     threshold = taken["heartbeat_threshold"]
     mode = Mode.PUSH if taken["push_mode"] else Mode.PULL if taken["pull_mode"] else Mode.NONE
+    upstream = upstream_of(configuration, taken["syncer_server_url"])
+    if mode is Mode.PULL:
+        warn_of_loopback(upstream.server)
     return Options(
         mode=mode,
         syncer_image=taken["syncer_image"],
-        syncer_upstream=upstream_of(configuration, taken["syncer_server_url"]),
+        syncer_upstream=upstream,
         resources=taken["resources_to_sync"] or RESOURCES,
         logical_clusters=taken["cluster_logical_clusters"],
         heartbeat_threshold=threshold,

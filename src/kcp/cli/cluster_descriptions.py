@@ -70,13 +70,13 @@ def describe(name: str, kcp_kubeconfig: Path | None, kcp_context: str) -> None:
         async with server(kcp_kubeconfig, kcp_context) as client:
             found = await client.resource(CLUSTERS).get(name)
             assigned = await administration.assigned_objects(client, name)
-        for line in _description(found, assigned):
+        for line in _description(found, len(assigned)):
             click.echo(printable(line))
 
     run(work())
 
 
-def _description(found: Object, assigned: list[str]) -> Iterator[str]:
+def _description(found: Object, assigned: int) -> Iterator[str]:
     meta, spec, status = found["metadata"], found.get("spec") or {}, found.get("status") or {}
     labels = ", ".join(f"{key}={value}" for key, value in sorted((meta.get("labels") or {}).items()))
     scheduling = "cordoned" if spec.get("unschedulable") else "enabled"
@@ -93,7 +93,7 @@ def _description(found: Object, assigned: list[str]) -> Iterator[str]:
         "Synced resources": ", ".join(status.get("syncedResources") or ()),
         "Capacity": _amounts(status.get("capacity")),
         "Allocatable": _amounts(status.get("allocatable")),
-        "Assigned objects": str(len(assigned)),
+        "Assigned objects": str(assigned),
         "Created": meta.get("creationTimestamp"),
     }
     for title, value in fields.items():

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
@@ -10,13 +13,16 @@ import click
 from kcp.cli import flags
 from kcp.cli.cluster_commands import CommandError, run, server, server_flags, until
 from kcp.cli.cluster_flags import kubeconfig_flags
-from kcp.cli.progress import Progress
+from kcp.cli.progress import Progress, printable
 
 _waiting = flags.group("Waiting")
 _labels = flags.group("Placement")
 _NO_CONTROLLER: Final = (
-    "waiting for the cluster controller (kcp start --with-cluster-controller, or kcp cluster-controller)"
+    "no answer of the cluster controller: is it running (kcp start --with-cluster-controller, kcp cluster-controller)?"
 )
+_CONNECTING: Final = "the cluster controller is connecting"
+_PATIENCE: Final = 3.0
+"""Seconds that a cluster controller has to react before the command asks for it."""
 
 
 @click.command(cls=flags.GroupedCommand, short_help="Register a Kubernetes cluster.")
@@ -31,15 +37,26 @@ _NO_CONTROLLER: Final = (
     help="Labels of the Cluster, for rules of placement.",
 )
 @_waiting("--wait", default=True, **flags.SWITCH, help="Wait until the cluster is ready. [default: true]")
-@_waiting("--timeout", default="2m", type=flags.DurationType(), metavar="DURATION", help="How long to wait at most.")
+@_waiting(
+    "--timeout",
+    default="2m",
+    type=flags.DurationType(),
+    metavar="DURATION",
+    help="How long to wait at most; 0s is for ever.",
+)
 @click.argument("name")
-def register(name: str, **choices: Any) -> None:
+def register(name: str, labels: tuple[str, ...], **choices: Any) -> None:
     """Register a Kubernetes cluster as Cluster NAME, or give it another kubeconfig.
 
     The context of --kubeconfig, with the contents of the files that it names, is kept in a Secret of the logical cluster. The
-    exit code is 1 if the registration is refused or the cluster is not ready in time.
+    exit code is 1 if the registration is refused or the cluster is not ready in time, and 2 if a kubeconfig or the kcp server
+    cannot be used.
     """
-    run(_register(name, **choices))
+    from kcp.api.names import is_dns1123_label
+
+    if problems := is_dns1123_label(name):
+        raise click.UsageError(f'"{name}" cannot be the name of a cluster: {"; ".join(problems)}')
+    run(_register(name, labels=_read_labels(labels), **choices))
 
 
 async def _register(
@@ -49,43 +66,76 @@ async def _register(
     context: str,
     kcp_kubeconfig: Path | None,
     kcp_context: str,
-    labels: tuple[str, ...],
+    labels: dict[str, str],
     wait: bool,
     timeout: float,
 ) -> None:
+    from kcp.client import ConfigurationError, load_configuration
     from kcp.multicluster.clusters import administration
-    from kcp.multicluster.clusters.kubeconfigs import flattened
+    from kcp.multicluster.clusters.kubeconfigs import flattened, server_of
 
     text = flattened(kubeconfig, context)
+    if server_of(text) == load_configuration(kcp_kubeconfig, context=kcp_context).server.rstrip("/"):
+        raise ConfigurationError(
+            f"--kubeconfig is that of the kcp server itself, {server_of(text)}, and not of a cluster"
+        )
     async with server(kcp_kubeconfig, kcp_context) as client:
-        new = await administration.register(client, name, text, _read_labels(labels))
+        try:
+            new = await administration.register(client, name, text, labels)
+        except administration.BeingRemovedError as error:
+            raise CommandError(str(error)) from None
         click.echo(f"{name} registered" if new else f"{name} updated")
         if not wait:
             return
 
-        async def ready(progress: Progress) -> None:
-            async for found in administration.readiness(client, name):
-                if found is None:
-                    raise CommandError(f"{name} was removed")
-                if found.status == "True":
-                    return
-                progress.show(f"{name}: {found.message or found.reason}" if found.status else _NO_CONTROLLER)
+        warnings: list[str] = []
 
-        await until(timeout, ready, f"{name} is not ready")
+        async def ready(progress: Progress) -> None:
+            with _asking_for_the_controller(progress, timeout) as answered:
+                async for found in administration.readiness(client, name):
+                    if found is None:
+                        raise CommandError(f"{name} was removed")
+                    if found.is_sound:
+                        warnings[:] = found.warnings
+                        return
+                    if found.current or (found.taken and not found.status):
+                        answered()
+                        progress.show(found.message or found.reason or _CONNECTING)
+
+        await until(timeout, ready, name, "is not ready")
         click.echo(f"{name} ready")
+        for warning in warnings:
+            click.echo(f"kcp: warning: {name}: {printable(warning)}", err=True)
+
+
+@contextmanager
+def _asking_for_the_controller(progress: Progress, timeout: float) -> Iterator[Callable[[], None]]:
+    """Ask for the cluster controller unless the function that this yields is called soon."""
+    patience = min(_PATIENCE, timeout / 2) if timeout else _PATIENCE
+    question = asyncio.get_running_loop().call_later(patience, progress.show, _NO_CONTROLLER)
+    try:
+        yield question.cancel
+    finally:
+        question.cancel()
 
 
 def _read_labels(words: tuple[str, ...]) -> dict[str, str]:
     for word in words:
         if "=" not in word:
-            raise CommandError(f'--labels: "{word}" is not KEY=VALUE')
+            raise click.UsageError(f'--labels: "{word}" is not KEY=VALUE')
     return {key: value for key, _, value in (word.partition("=") for word in words)}
 
 
 @click.command(cls=flags.GroupedCommand, short_help="Remove a Kubernetes cluster.")
 @server_flags
 @_waiting("--wait", default=True, **flags.SWITCH, help="Wait until the cluster is removed. [default: true]")
-@_waiting("--timeout", default="5m", type=flags.DurationType(), metavar="DURATION", help="How long to wait at most.")
+@_waiting(
+    "--timeout",
+    default="5m",
+    type=flags.DurationType(),
+    metavar="DURATION",
+    help="How long to wait at most; 0s is for ever.",
+)
 @flags.group("Removal")(
     "--force", is_flag=True, help="Forget the cluster without reaching it: what was synced stays there."
 )
@@ -110,10 +160,13 @@ async def _remove(
             return
 
         async def gone(progress: Progress) -> None:
-            async for found in administration.readiness(client, name):
-                if found is None:
-                    return
-                progress.show(f"{name}: {found.message or 'being removed'}")
+            with _asking_for_the_controller(progress, timeout) as answered:
+                async for found in administration.readiness(client, name):
+                    if found is None:
+                        return
+                    if found.current and not force:  # what it says about a removal without --force is over
+                        answered()
+                        progress.show(found.message)
 
-        await until(timeout, gone, f"{name} is not removed")
+        await until(timeout, gone, name, "is not removed")
         click.echo(f"{name} removed")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -15,6 +15,7 @@ from kcp.cli.progress import Progress
 
 if TYPE_CHECKING:
     from kcp.client import Client
+    from kcp.multicluster.clusters.administration import Assigned
 
 _waiting = flags.group("Waiting")
 _INTERVAL: Final = 1.0
@@ -44,12 +45,18 @@ def uncordon(names: tuple[str, ...], kcp_kubeconfig: Path | None, kcp_context: s
 @click.command(cls=flags.GroupedCommand, short_help="Move what a cluster runs to other clusters.")
 @server_flags
 @_waiting("--wait", is_flag=True, help="Wait until nothing is assigned to the clusters.")
-@_waiting("--timeout", default="5m", type=flags.DurationType(), metavar="DURATION", help="How long to wait at most.")
+@_waiting(
+    "--timeout",
+    default="5m",
+    type=flags.DurationType(),
+    metavar="DURATION",
+    help="How long to wait at most; 0s is for ever.",
+)
 @click.argument("names", nargs=-1, required=True, metavar="NAME...")
 def drain(names: tuple[str, ...], kcp_kubeconfig: Path | None, kcp_context: str, *, wait: bool, timeout: float) -> None:
     """Move what clusters run to other clusters, and let them get no new objects.
 
-    Whoever places objects moves them: new copies are ready before the old ones go. Objects that were assigned to a cluster by
+    The splitter moves what it has placed: new copies are ready before the old ones go. Objects that were assigned to a cluster by
     hand stay.
     """
     from kcp.multicluster.clusters import administration
@@ -81,8 +88,20 @@ async def _drained(client: Client, name: str, timeout: float) -> None:
 
     async def empty(progress: Progress) -> None:
         while left := await administration.assigned_objects(client, name):
-            progress.show(f"{name}: {len(left)} objects are assigned to it, such as {left[0]}")
+            progress.show(waiting_for(left))
             await asyncio.sleep(_INTERVAL)
 
-    await until(timeout, empty, f"{name} is not drained")
+    await until(timeout, empty, name, "is not drained")
     click.echo(f"{name} drained")
+
+
+def waiting_for(left: Sequence[Assigned]) -> str:
+    """Return what a drained cluster still has: first of all what its user must move."""
+    by_hand = [each.name for each in left if each.by_hand]
+    if by_hand:
+        return f"assigned by hand, so move or delete it yourself: {_counted(by_hand)}"
+    return f"still assigned to it: {_counted([each.name for each in left])}"
+
+
+def _counted(names: Sequence[str]) -> str:
+    return names[0] if len(names) == 1 else f"{len(names)} objects, such as {names[0]}"

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 FAILED: Final = 2
 """The exit code of a start that a server or a kubeconfig prevents."""
 _TLS_BUFFER: Final = 192 << 10
-"""Bytes. uvloop has a buffer of 256 KB for each TLS connection, of which a watch uses little. If the buffer is mapped by itself, and
-is not a part of the heap that was in use before, the rest takes no memory."""
+"""Bytes. uvloop has a buffer of 256 KB for each TLS connection, of which a watch uses little. If the buffer is mapped by itself,
+and is not a part of the heap that was in use before, the rest takes no memory."""
 _LOG_FORMATS: Final = ("text", "json")
 
 Command = Callable[..., Any]

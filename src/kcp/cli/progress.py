@@ -19,10 +19,12 @@ def printable(message: str) -> str:
 class Progress:
     """Shows what a command waits for on standard error, until `done`."""
 
-    def __init__(self) -> None:
+    def __init__(self, prefix: str = "") -> None:
+        """``prefix`` comes before each message."""
         self._terminal = sys.stderr.isatty()
+        self._prefix = prefix
         self.last = ""
-        """The message that is shown."""
+        """The message that is shown, without the prefix."""
 
     def show(self, message: str) -> None:
         """Show a message in place of the last one."""
@@ -30,6 +32,7 @@ class Progress:
         if message == self.last:
             return
         self.last = message
+        message = printable(self._prefix) + message
         if self._terminal:
             width = shutil.get_terminal_size().columns - 1
             click.echo(_ERASE + message[:width], nl=False, err=True)

@@ -53,13 +53,51 @@ async def check_kcp_server(configuration: ClientConfiguration) -> None:
             return
 
 
-async def _check(configuration: ClientConfiguration) -> None:
-    """Make one request to a server, only once. Other errors than those of the kubeconfig are left to the command's requests."""
+async def check_version_of_kcp(configuration: ClientConfiguration) -> None:
+    """Check that a command can connect to a server, and that this is a kcp server by its version. Raises as `check_servers`."""
+    from kcp.client import ConfigurationError
+
+    version = await _check(configuration)
+    if version and "+kcp-" not in version:
+        raise ConfigurationError(
+            f"{configuration.server} is not a kcp server, but Kubernetes {version}: give kcp's kubeconfig by --kcp-kubeconfig or "
+            "KUBECONFIG"
+        )
+
+
+async def check_is_cluster(upstream: ClientConfiguration, downstream: ClientConfiguration, name: str) -> None:
+    """Check that a kubeconfig is that of the Kubernetes cluster that is registered as a Cluster, as far as both sides say so.
+
+    Raises ConfigurationError, TransportError.
+    """
+    from kcp.client import APIResource, Client, ConfigurationError, StatusError
+    from kcp.multicluster.placement import CLUSTERS, IDENTITY_NAMESPACE
+
+    namespaces = APIResource("", "v1", "namespaces", "Namespace", namespaced=False)
+    try:
+        async with Client(upstream) as home, Client(downstream) as client:
+            status = (await home.resource(CLUSTERS).get(name)).get("status") or {}
+            found = (await client.resource(namespaces).get(IDENTITY_NAMESPACE))["metadata"]["uid"]
+    except StatusError:
+        return  # the syncer reports it
+    registered = status.get("physicalClusterUID")
+    if registered not in (None, found):
+        raise ConfigurationError(
+            f"{downstream.server} is not the cluster that is registered as {name}: its namespace kube-system has the UID "
+            f"{found}, and that of {name} has {registered}"
+        )
+
+
+async def _check(configuration: ClientConfiguration) -> str:
+    """Make one request to a server, only once. Returns its version; empty if it does not say it.
+
+    Other errors than those of the kubeconfig are left to the command's requests.
+    """
     from kcp.client import BadRequestError, Client, ConfigurationError, StatusError, UnauthorizedError
 
     async with Client(dataclasses.replace(configuration, retries=0)) as client:
         try:
-            await client.version()
+            return str((await client.version()).get("gitVersion", ""))
         except UnauthorizedError as error:
             raise ConfigurationError(
                 f"{configuration.server}: {error}: check the credentials of the kubeconfig's user"
@@ -67,4 +105,4 @@ async def _check(configuration: ClientConfiguration) -> None:
         except BadRequestError as error:
             raise ConfigurationError(f"{configuration.server}: {error}") from error
         except StatusError:
-            return
+            return ""

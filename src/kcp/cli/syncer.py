@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from typing import TYPE_CHECKING, Any, Final
 
 import click
@@ -31,6 +32,14 @@ _monitoring = flags.group("Monitoring")
     metavar="UID",
     show_default=False,
     help="UID of the Cluster: the syncer of a Cluster that was created again refuses to start. [default: the present one]",
+)
+@_cluster(
+    "--token-secret",
+    default="",
+    metavar="NAMESPACE/NAME",
+    show_default=False,
+    help='Secret in the cluster from which the token file of --from-kubeconfig is mounted: its key "token" is renewed when '
+    "two thirds of the token's lifetime are over.",
 )
 @_syncing(
     "--resources",
@@ -75,18 +84,19 @@ def syncer(cluster: str, cluster_uid: str, verbosity: int, log_format: str, **ch
     """Mirror the objects that are assigned to a Cluster down to it, and their status up.
 
     An object is assigned by the label "kcp.io/cluster: NAME". Runs until SIGTERM or SIGINT; copies stay in the cluster
-    then. The exit code is 2 if at the start a server cannot be reached or refuses the user, and 3 if the Cluster does not
-    exist, is being deleted, or is not the one of --cluster-uid. After other failures the command tries again.
+    then. The exit code is 2 if at the start a server cannot be reached or refuses the user, or the cluster is not the
+    registered one, and 3 if the Cluster does not exist, is being deleted, or is not the one of --cluster-uid. After other
+    failures the command tries again.
     """
     from kcp.cli import log_formats
-    from kcp.cli.server_checks import check_servers
+    from kcp.cli.server_checks import check_is_cluster, check_servers
     from kcp.client import ClientError, load_configuration
     from kcp.multicluster.syncer import SyncerSettings
     from kcp.multicluster.syncer.running import SyncerProcess
 
     if choices["from_kubeconfig"] is None:
         raise click.UsageError("--from-kubeconfig is missing: the file of the kcp server")
-    address = _address(choices["listen"])
+    address, secret = _address(choices["listen"]), _secret(choices["token_secret"])
     for name in ("heartbeat_interval", "discovery_interval"):
         if choices[name] <= 0:
             raise click.UsageError(f"--{name.replace('_', '-')} must be longer than 0 s")
@@ -95,6 +105,7 @@ def syncer(cluster: str, cluster_uid: str, verbosity: int, log_format: str, **ch
         upstream = load_configuration(choices["from_kubeconfig"], context=choices["from_context"])
         downstream = load_configuration(choices["to_kubeconfig"], context=choices["to_context"])
         asyncio.run(check_servers(upstream, downstream, flags=("--from-kubeconfig", "--to-kubeconfig")))
+        asyncio.run(check_is_cluster(upstream, downstream, cluster))
     except ClientError as error:
         fail(error)
     settings = SyncerSettings(
@@ -104,7 +115,8 @@ def syncer(cluster: str, cluster_uid: str, verbosity: int, log_format: str, **ch
         discovery_interval=choices["discovery_interval"],
         clean_delay=choices["namespace_clean_delay"],
     )
-    run_process(_serve_and_run(SyncerProcess(upstream, downstream, cluster, cluster_uid, settings), address))
+    process = SyncerProcess(upstream, downstream, cluster, cluster_uid, settings, secret)
+    run_process(_serve_and_run(process, address))
 
 
 def _address(text: str) -> tuple[str, int] | None:
@@ -117,9 +129,20 @@ def _address(text: str) -> tuple[str, int] | None:
     return host.removeprefix("[").removesuffix("]"), int(port)
 
 
+def _secret(text: str) -> tuple[str, str] | None:
+    """Return namespace and name of a Secret; None for an empty text."""
+    if not text:
+        return None
+    namespace, _, name = text.partition("/")
+    if not namespace or not name or "/" in name:
+        raise click.UsageError(f'--token-secret "{text}" is not NAMESPACE/NAME')
+    return namespace, name
+
+
 async def _serve_and_run(process: SyncerProcess, address: tuple[str, int] | None) -> None:
     from contextlib import AsyncExitStack
 
+    from kcp.client import ConfigurationError
     from kcp.multicluster.syncer import IdentityError
     from kcp.multicluster.syncer.running import monitoring
 
@@ -129,7 +152,8 @@ async def _serve_and_run(process: SyncerProcess, address: tuple[str, int] | None
             try:
                 host, port = await stack.enter_async_context(listener)
             except OSError as error:
-                fail(error)
+                reason = os.strerror(error.errno) if error.errno and error.errno > 0 else error.strerror
+                fail(ConfigurationError(f"--listen: cannot listen on {address[0]}:{address[1]}: {reason}"))
             shown = f"[{host}]" if ":" in host else host
             click.echo(f"kcp: metrics and health at http://{shown}:{port}", err=True)
         try:

@@ -33,6 +33,7 @@ class ClientConfiguration:
 
     ``certificate_authority`` is PEM; empty means the system's authorities. ``qps`` is the average number of requests a second,
     where 0 means no limit, and ``burst`` the number at once. ``request_timeout`` limits one attempt, in seconds; not watches.
+    ``max_body`` limits a response, after decompression, and ``max_listed`` all pages of a complete list (0: no limit), in bytes.
     """
 
     server: str
@@ -51,6 +52,8 @@ class ClientConfiguration:
     max_in_flight: int = 64
     request_timeout: float = 60.0
     connect_timeout: float = 10.0
+    max_body: int = 512 * 1024 * 1024
+    max_listed: int = 0
     retries: int = 10
     max_retry_after: float = 60.0
     user_agent: str = USER_AGENT

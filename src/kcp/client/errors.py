@@ -37,7 +37,7 @@ __all__ = [
 ]
 
 _SHOWN: Final = 2048
-"""Maximum number of characters of a response without a Status in a message."""
+"""Maximum number of characters of a server's words in a message."""
 
 
 class ClientError(Exception):
@@ -153,6 +153,16 @@ _REASON_OF: Final[Mapping[int, str]] = {
 """The reasons of responses without a Status, as in client-go."""
 
 
+def described(error: Exception) -> str:
+    """Return an error of a request as a message for others than its caller: what a server says counts only in a Status.
+
+    The address may be that of any server, whose text is not repeated. A Status without details has empty ones.
+    """
+    if isinstance(error, StatusError) and error.details is None:
+        return f"the server answered {error.code} {error.reason}".rstrip()
+    return str(error)[:_SHOWN] or type(error).__name__
+
+
 def status_error(code: int, body: bytes, retry_after: int | None = None) -> StatusError:
     """Return the error of a response: from its ``Status``, or from its code and text, such as those of a proxy."""
     try:
@@ -171,8 +181,8 @@ def error_of_status(status: Mapping[str, Any], code: int = 500, retry_after: int
     """Return the error of a ``Status`` object. ``code`` is used if it has none. Fields of a wrong type are ignored."""
     own_code, details = status.get("code"), status.get("details")
     code = own_code if type(own_code) is int and own_code >= 400 else code
-    details = details if isinstance(details, dict) else None
-    seconds = (details or {}).get("retryAfterSeconds")
+    details = details if isinstance(details, dict) else {}
+    seconds = details.get("retryAfterSeconds")
     if retry_after is None and type(seconds) is int and seconds > 0:
         retry_after = seconds
     reason = _text(status.get("reason")) or _REASON_OF.get(code, "")

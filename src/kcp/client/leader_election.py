@@ -101,11 +101,15 @@ class LeaderElector:
                 await self._release()
 
     async def _acquire(self) -> None:
+        waiting_for = ""
         while True:
             try:
                 async with asyncio.timeout(self._renew_deadline):
                     if await self._try():
                         return
+                if self.leader != waiting_for:
+                    waiting_for = self.leader
+                    logger.info("%s: %s leads: %s waits", self._name, waiting_for, self._identity)
             except (AlreadyExistsError, ConflictError):
                 pass  # another candidate acquired it first
             except (StatusError, ClientError, TimeoutError) as error:

@@ -38,6 +38,8 @@ class ObjectList:
     continue_: str = ""
     remaining: int | None = None
     """The number of items on later pages, if the server reports it."""
+    size: int = 0
+    """The bytes of the response."""
 
 
 class WatchEvent(NamedTuple):
@@ -68,8 +70,8 @@ class Table:
     continue_: str = ""
 
 
-def read_list(document: Object, described: str) -> ObjectList:
-    """Decode a list response. Items get the apiVersion and kind that lists omit. Raises TransportError for other responses."""
+def read_list(document: Object, described: str, size: int = 0) -> ObjectList:
+    """Decode a list of so many bytes. Items get the apiVersion and kind that lists omit. Raises TransportError for no list."""
     items, meta = document.get("items"), document.get("metadata")
     if items is None and str(document.get("kind", "")).endswith("List"):
         items = []
@@ -78,7 +80,8 @@ def read_list(document: Object, described: str) -> ObjectList:
     version, kind = document.get("apiVersion"), str(document.get("kind", "")).removesuffix("List")
     if items and "kind" not in items[0] and kind:
         items = [{"apiVersion": version, "kind": kind, **item} for item in items]
-    return ObjectList(items, _text(meta, "resourceVersion"), _text(meta, "continue"), meta.get("remainingItemCount"))
+    remaining = meta.get("remainingItemCount")
+    return ObjectList(items, _text(meta, "resourceVersion"), _text(meta, "continue"), remaining, size)
 
 
 def read_table(document: Object, described: str) -> Table:

@@ -8,7 +8,7 @@ from typing import Any, Final, TypedDict, Unpack
 
 import orjson
 
-from kcp.client.errors import ExpiredError
+from kcp.client.errors import ExpiredError, TransportError
 from kcp.client.objects import (
     APPLY_PATCH,
     JSON_PATCH,
@@ -93,7 +93,8 @@ class ResourceClient:
             idempotent=True,
             retries=options.get("retries", True),
         )
-        return read_list(await self._json(request), str(request))
+        response = await self._connection.request(request)
+        return read_list(response.json(), str(request), len(response.body))
 
     async def pages(
         self, *, limit: int = PAGE_SIZE, **options: Unpack[ListArguments]
@@ -108,13 +109,20 @@ class ResourceClient:
             yield page
 
     async def list_all(self, *, limit: int = PAGE_SIZE, **options: Unpack[ListArguments]) -> ObjectList:
-        """Read all objects in pages. If the continue token expires, read all again without pages, as client-go does."""
+        """Read all objects in pages. If the continue token expires, read all again without pages, as client-go does.
+
+        Raises TransportError where they are larger than the configuration allows.
+        """
         items: list[Object] = []
         version, first = "", True
+        size, most = 0, self._connection.configuration.max_listed
         try:
             async with aclosing(self.pages(limit=limit, **options)) as pages:
                 async for page in pages:
                     items += page.items
+                    size += page.size
+                    if 0 < most < size:
+                        raise TransportError(f"GET {self.path()}: the list is larger than {most} bytes", final=True)
                     version, first = version or page.resource_version, False
         except ExpiredError:
             if first:

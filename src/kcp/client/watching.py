@@ -103,7 +103,7 @@ def decode_event(line: bytes, request: Request) -> WatchEvent:
         raise TransportError(f"{request}: the server has sent a malformed watch event") from None
     if type_ == ERROR and isinstance(object_, dict):
         raise error_of_status(object_)
-    if type_ not in _TYPES or not has_metadata(object_):
+    if not isinstance(type_, str) or type_ not in _TYPES or not has_metadata(object_):
         raise TransportError(f"{request}: the server has sent a malformed watch event")
     return WatchEvent(type_, object_)
 

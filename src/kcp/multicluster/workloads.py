@@ -58,9 +58,9 @@ def copies(spec: Mapping[str, Any], field: str = "replicas") -> int:
 
 
 def count(status: Mapping[str, Any], field: str) -> int:
-    """Return a count of a status; 0 where it is left out."""
+    """Return a count of a status; 0 where it is left out, and where a cluster reports nonsense."""
     found = status.get(field)
-    return found if isinstance(found, int) else 0
+    return found if isinstance(found, int) and found >= 0 else 0
 
 
 def scaled_value(value: Any, total: int, *, up: bool) -> int:

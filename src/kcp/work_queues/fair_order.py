@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Hashable
+from collections.abc import Collection, Hashable
 from typing import Generic, TypeVar
 
 K = TypeVar("K")
@@ -20,6 +20,10 @@ class FairOrder(Generic[K]):
     def __len__(self) -> int:
         return self._length
 
+    def has(self, flow: Hashable) -> bool:
+        """Return whether a flow has keys."""
+        return flow in self._flows
+
     def push(self, flow: Hashable, key: K) -> None:
         """Add a key. A flow that was empty is scheduled after the others."""
         self._length += 1
@@ -30,8 +34,16 @@ class FairOrder(Generic[K]):
         else:
             waiting.append(key)
 
-    def pop(self) -> K:
-        """Remove and return the next key. Raises IndexError if there is none."""
+    def has_other(self, flows: Collection[Hashable]) -> bool:
+        """Return whether a flow has keys that is not one of ``flows``."""
+        return any(flow not in flows for flow in self._turns)
+
+    def pop(self, passed: Collection[Hashable] = ()) -> K:
+        """Remove and return the next key of a flow that is not one of ``passed``. Raises IndexError if there is none."""
+        while self._turns[0] in passed:
+            if not self.has_other(passed):
+                raise IndexError("the other flows have no keys")
+            self._turns.rotate(-1)
         flow = self._turns.popleft()
         waiting = self._flows[flow]
         key = waiting.popleft()

@@ -57,15 +57,23 @@ class BaseWorkQueue(Generic[K]):
         reconcile: Callable[[K], Work],
         *,
         workers: int = 4,
+        workers_of_flow: int = 0,
         flow: Callable[[K], Hashable] = _one_flow,
         first_delay: float = INITIAL_BACKOFF,
         last_delay: float = MAX_BACKOFF,
         period: float = _PERIOD,
     ) -> None:
-        """``flow`` gives the flow of a key; ``first_delay`` and ``last_delay`` bound the backoff of a failing one, in seconds."""
+        """``flow`` gives the flow of a key; ``first_delay`` and ``last_delay`` bound the backoff of a failing one, in seconds.
+
+        Keys of one flow occupy at most ``workers_of_flow`` workers, for queues whose keys may take long; 0 means no limit.
+        """
         self.name = name
         self._reconcile = reconcile
         self._workers = workers
+        self._workers_of_flow = workers_of_flow or workers
+        self._busy: Counter[Hashable] = Counter()
+        self._full: set[Hashable] = set()
+        """The flows that occupy as many workers as they may."""
         self._flow = flow
         self._delays = first_delay, last_delay
         self._period = period
@@ -166,6 +174,10 @@ class BaseWorkQueue(Generic[K]):
         """The number of queued keys, without those that are delayed or being reconciled."""
         return len(self._ready)
 
+    def is_waiting(self, flow: Hashable) -> bool:
+        """Return whether keys of a flow are queued; some others may be delayed or being reconciled."""
+        return self._ready.has(flow)
+
     @property
     def is_idle(self) -> bool:
         """Whether no key is queued or being reconciled; some may be delayed."""
@@ -173,11 +185,26 @@ class BaseWorkQueue(Generic[K]):
 
     async def _work(self) -> None:
         while True:
-            while not self._ready:
+            while not self._ready.has_other(self._full):
                 await self._wait()
             await self._pacer.pause()  # a reconciliation need not wait for anything, and the queue may never be empty
+            if self._ready.has_other(self._full):
+                await self._process_of_flow(self._ready.pop(self._full))
+
+    async def _process_of_flow(self, key: K) -> None:
+        flow = self._flow(key)
+        self._busy[flow] += 1
+        if self._busy[flow] >= self._workers_of_flow:
+            self._full.add(flow)
+        try:
+            await self._process(key)
+        finally:
+            self._full.discard(flow)
+            self._busy[flow] -= 1
+            if not self._busy[flow]:
+                del self._busy[flow]
             if self._ready:
-                await self._process(self._ready.pop())
+                self._wake_worker()
 
     async def _wait(self) -> None:
         """Wait to be woken. A worker that is cancelled then passes that on."""

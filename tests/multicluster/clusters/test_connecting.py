@@ -247,3 +247,13 @@ async def test_a_syncer_that_ends_while_it_is_stopped_is_not_started_again(kcp_c
         await running.wait()
         await syncers.stop(key)
         assert ended == 1
+
+
+async def test_a_logical_cluster_is_not_its_own_cluster(kcp_cluster: LogicalCluster) -> None:
+    """Its copies would be sources of further copies, without end."""
+    async with controlled(kcp_cluster, PushedSyncers(BeatingSyncer().run)) as plane:
+        await plane.register("us-east1", kcp_cluster.kubeconfig.read_text())
+        ready = await plane.is_ready("us-east1", "False", "InvalidKubeConfig")
+        assert f"it is that of kcp's logical cluster {plane.client.cluster} itself" in ready["message"]
+        await plane.clusters.delete("us-east1")
+        await plane.vanishes("us-east1")

@@ -53,7 +53,15 @@ def test_a_new_controller_believes_the_last_one_for_a_minute() -> None:
     [
         (None, SyncerState(), ALIVE, False, (True, "SyncerReady", "Syncer ready")),
         (None, SyncerState(), DEAD, True, (False, "ErrorHeartbeat", DEAD.message)),
+        (
+            None,
+            SyncerState(independent=True, advice="run it"),
+            DEAD,
+            True,
+            (False, "ErrorHeartbeat", f"{DEAD.message}: run it"),
+        ),
         (None, SyncerState(installing=True), DEAD, False, (None, "SyncerInstalling", "Installing syncer on cluster")),
+        (None, SyncerState("it starts", installing=True), ALIVE, False, (True, "SyncerReady", "Syncer ready")),
         (None, SyncerState("its Pod is pending"), DEAD, True, (False, "SyncerNotReady", "its Pod is pending")),
         (None, SyncerState("its Pod is pending"), ALIVE, True, (True, "SyncerReady", "its Pod is pending")),
         (UNREACHABLE, SyncerState(), ALIVE, False, (False, "ClusterUnreachable", "Error reaching cluster")),

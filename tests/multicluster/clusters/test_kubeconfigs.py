@@ -11,8 +11,8 @@ import yaml
 
 from kcp.auth.certificates import new_authority
 from kcp.client import ConfigurationError, StatusError
+from kcp.client.errors import described
 from kcp.multicluster.clusters.kubeconfigs import configuration_of, flattened, secrets_of
-from kcp.multicluster.clusters.messages import described
 
 SOURCE = "spec.kubeconfig"
 

@@ -7,9 +7,12 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from typing import Any
 
+import pytest
+
 from kcp.client import APIResource, Client, NotFoundError, load_configuration
 from kcp.multicluster.clusters import administration
 from kcp.multicluster.clusters.api import NAMESPACES, SECRETS
+from kcp.multicluster.clusters.copies import delete_copy
 from kcp.multicluster.clusters.modes.push import PushedSyncers
 from kcp.multicluster.negotiation.api import IMPORTS
 from kcp.multicluster.placement import (
@@ -112,6 +115,52 @@ async def test_what_is_not_proven_to_be_a_copy_stays(kcp_server: Server, kcp_clu
         await plane.clusters.delete("us-east1")
         await plane.vanishes("us-east1")
         assert await copies.names() == ["local", "of-another-cluster", "of-another-logical-cluster"]
+
+
+async def test_a_copy_that_has_changed_since_it_was_listed_is_not_deleted(kcp_cluster: LogicalCluster) -> None:
+    """Somebody may have taken its mark away."""
+    async with Client(load_configuration(kcp_cluster.kubeconfig)) as client:
+        config_maps = client.resource(CONFIG_MAPS)
+        listed = await config_maps.create({"metadata": {"name": "a", "labels": {MARK_LABEL: "uid"}}})
+        changed = await config_maps.patch("a", {"metadata": {"labels": {MARK_LABEL: None}}})
+        await delete_copy(client, CONFIG_MAPS, listed)
+        assert await config_maps.get("a") == changed
+        await delete_copy(client, CONFIG_MAPS, changed)
+        with pytest.raises(NotFoundError):
+            await config_maps.get("a")
+
+
+async def test_an_object_with_a_copied_mark_and_locator_stays(kcp_server: Server, kcp_cluster: LogicalCluster) -> None:
+    """Such as one that somebody has restored from a backup, or copied with its labels and annotations, elsewhere."""
+    async with registered(kcp_server, kcp_cluster) as (plane, downstream, copies):
+        await copies.make("copy")
+        meta = (await downstream.resource(CONFIG_MAPS, copies.namespace).get("copy"))["metadata"]
+        copied = {field: meta[field] for field in ("labels", "annotations")}
+        meta = (await downstream.resource(NAMESPACES).get(copies.namespace))["metadata"]
+        restored = {"name": "restored", "labels": meta["labels"], "annotations": meta["annotations"]}
+        await downstream.resource(NAMESPACES).create({"metadata": restored})
+        for namespace in ("restored", "default"):
+            await downstream.resource(CONFIG_MAPS, namespace).create({"metadata": {"name": "copy", **copied}})
+        await plane.clusters.delete("us-east1")
+        await plane.vanishes("us-east1")
+        for namespace in ("restored", "default"):
+            assert (await downstream.resource(CONFIG_MAPS, namespace).get("copy"))["metadata"]["labels"]
+        with pytest.raises(NotFoundError):
+            await downstream.resource(NAMESPACES).get(copies.namespace)
+
+
+async def test_an_object_whose_owner_is_in_no_namespace_keeps_its_namespace(
+    kcp_server: Server, kcp_cluster: LogicalCluster
+) -> None:
+    async with registered(kcp_server, kcp_cluster) as (plane, downstream, copies):
+        await copies.make("copy")
+        owner = await downstream.resource(NAMESPACES).get("default")
+        reference = {"apiVersion": "v1", "kind": "Namespace", "name": "default", "uid": owner["metadata"]["uid"]}
+        meta = {"name": "local", "ownerReferences": [reference]}
+        await downstream.resource(CONFIG_MAPS, copies.namespace).create({"metadata": meta})
+        await plane.clusters.delete("us-east1")
+        await plane.vanishes("us-east1")
+        assert await copies.names() == ["local"]
 
 
 async def test_a_cluster_that_is_away_can_be_forgotten(kcp_server: Server, kcp_cluster: LogicalCluster) -> None:

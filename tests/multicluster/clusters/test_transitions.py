@@ -42,6 +42,10 @@ def test_what_is_well_from_the_beginning_is_not_told() -> None:
     assert told({"conditions": [twice]}, {"conditions": [unique]}) == [(False, "RegisteredOnce")]
 
 
+def test_a_removal_is_no_warning() -> None:
+    assert told(READY, {"conditions": [condition("Ready", "False", "Removing")]}) == [(False, "Removing")]
+
+
 def test_another_cluster_behind_a_kubeconfig_is_told() -> None:
     assert told(READY, {**READY, "physicalClusterUID": "b"}) == [(True, "ClusterReplaced")]
     assert told({**READY, "physicalClusterUID": ""}, READY) == []

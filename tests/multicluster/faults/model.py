@@ -14,6 +14,8 @@ from kcp.multicluster.placement import Locator
 
 UP = "kcp"
 """The side of the sources. The other sides are Kubernetes clusters."""
+NAME = "east"
+"""The name of the Cluster in each logical cluster, and of its side."""
 STEP = "faults.example.com/step"
 """The annotation with the step."""
 

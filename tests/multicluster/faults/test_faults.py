@@ -10,9 +10,9 @@ from pathlib import Path
 from kcp.multicluster.placement import CLUSTERS
 from tests.faults.shim import Shim
 from tests.multicluster.faults.controller import HEARTBEAT_THRESHOLD
-from tests.multicluster.faults.model import STEP
+from tests.multicluster.faults.model import NAME, STEP
 from tests.multicluster.faults.recorder import CONFIG_MAPS
-from tests.multicluster.faults.world import NAME, World, world_of
+from tests.multicluster.faults.world import Prefixes, World, world_of
 from tests.support.kcp_process import run
 from tests.support.network_cuts import network_to
 from tests.support.simulated_clusters import SimulatedCluster
@@ -135,7 +135,7 @@ async def test_clocks_that_are_apart_by_an_hour(tmp_path: Path) -> None:
     ahead, behind = map(Shim, folders)
     ahead.set(clock_offset=HOUR)
     behind.set(clock_offset=-HOUR)
-    async with world_of(tmp_path, prefixes=(ahead.prefix, behind.prefix)) as world:
+    async with world_of(tmp_path, prefixes=Prefixes(ahead.prefix, behind.prefix)) as world:
         await world.register()
         await world.traffic.run(2 * WRITES)
         await world.agrees()

@@ -11,22 +11,22 @@ import sys
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
+from typing import NamedTuple
 
 import yaml
 
 from kcp.client import Client, load_configuration
+from kcp.multicluster.clusters import Mode
 from kcp.multicluster.clusters.api import DEFINITIONS
 from kcp.multicluster.placement import CLUSTERS
 from tests.multicluster.clusters.control_plane import condition_of
 from tests.multicluster.faults.checker import check, disagreements
-from tests.multicluster.faults.model import UP, History, Seen
+from tests.multicluster.faults.model import NAME, UP, History, Seen
 from tests.multicluster.faults.recorder import DEPLOYMENTS, Recorder
+from tests.multicluster.faults.syncers import Syncers
 from tests.multicluster.faults.traffic import Traffic
 from tests.support.simulated_clusters import SimulatedCluster
 from tests.support.waiting import eventually
-
-NAME = "east"
-"""The name of the Cluster in each logical cluster."""
 
 
 class KcpServer(SimulatedCluster):
@@ -38,11 +38,11 @@ class KcpServer(SimulatedCluster):
 
 
 class Controller:
-    """The process with all syncers."""
+    """The process of the cluster controller, in push mode with all syncers."""
 
-    def __init__(self, directory: Path, kubeconfig: Path, prefix: Sequence[str] = ()) -> None:
+    def __init__(self, directory: Path, kubeconfig: Path, mode: Mode, prefix: Sequence[str] = ()) -> None:
         self._log = directory / "controller.log"
-        self._command = [*prefix, sys.executable, "-m", "tests.multicluster.faults.controller", str(kubeconfig)]
+        self._command = [*prefix, sys.executable, "-m", "tests.multicluster.faults.controller", str(kubeconfig), mode]
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
@@ -58,18 +58,33 @@ class Controller:
             self._process = None
 
 
+class Prefixes(NamedTuple):
+    """The prefixes of the commands of the processes."""
+
+    cluster: Sequence[str] = ()
+    controller: Sequence[str] = ()
+    kcp: Sequence[str] = ()
+    syncer: Sequence[str] = ()
+
+
 class World:
     """Everything that runs. ``logical_clusters`` have a Cluster of one name, and objects of the same names, each."""
 
-    def __init__(self, directory: Path, logical_clusters: Sequence[str], prefixes: Sequence[Sequence[str]]) -> None:
-        """``prefixes`` are those of the commands of the cluster and the controller."""
+    def __init__(
+        self, directory: Path, logical_clusters: Sequence[str], prefixes: Prefixes, syncers: type[Syncers] | None
+    ) -> None:
         self.directory = directory
         self.logical_clusters = logical_clusters
-        self.kcp = KcpServer("kcp", directory / "kcp")
-        self.cluster = SimulatedCluster(NAME, directory / NAME, "--make-pods", "false", prefix=prefixes[0])
-        self.controller = Controller(directory, self.kcp.kubeconfig, prefixes[1])
+        self.kcp = KcpServer("kcp", directory / "kcp", prefix=prefixes.kcp)
+        self.cluster = SimulatedCluster(NAME, directory / NAME, "--make-pods", "false", prefix=prefixes.cluster)
+        mode = Mode.PUSH if syncers is None else syncers.mode
+        self.controller = Controller(directory, self.kcp.kubeconfig, mode, prefixes.controller)
+        self._prefixes = prefixes
+        self._syncers = syncers
         self.recorder = Recorder()
         self.traffic: Traffic
+        self.syncer: Syncers
+        """The process of the syncer, unless the controller runs it."""
         self._stack = AsyncExitStack()
 
     async def start(self) -> None:
@@ -80,6 +95,9 @@ class World:
             await asyncio.to_thread(server.ready)
         self.client = await self.connect(self.kcp)
         self.traffic = Traffic(self.client, self.logical_clusters, NAME, self.recorder, seed=1)
+        if self._syncers is not None:
+            servers = self.client.logical_cluster(self.logical_clusters[0]), await self.connect(self.cluster)
+            self.syncer = self._syncers(servers, self.kcp, self.cluster, self.directory, self._prefixes.syncer)
 
     async def connect(self, server: SimulatedCluster) -> Client:
         """A client of a server, until the end of the world."""
@@ -90,6 +108,8 @@ class World:
         await self.recorder.stop()
         await self._stack.aclose()
         self.controller.stop()
+        if self._syncers is not None:
+            self.syncer.stop()
         for server in (self.kcp, self.cluster):
             await asyncio.to_thread(server.stop, signal.SIGKILL)
 
@@ -108,6 +128,9 @@ class World:
             body = {"metadata": {"name": NAME}, "spec": {"kubeconfig": self.kubeconfig(port)}}
             await client.resource(CLUSTERS).create(body)
         self.controller.start()
+        if self._syncers is not None:
+            await self.syncer.install()
+            await self.syncer.start()
         for name in self.logical_clusters:
             await self.becomes(name, "True")
             uid = (await self.client.logical_cluster(name).resource(CLUSTERS).get(NAME))["metadata"]["uid"]
@@ -130,11 +153,15 @@ class World:
 
         await eventually(holds, f"{logical_cluster}: {NAME} is Ready={ready}")
 
+    async def settles(self) -> None:
+        """Wait until both sides agree."""
+        await eventually(lambda: not disagreements(self.recorder.history), "both sides agree")
+
     async def agrees(self) -> None:
         """Wait until both sides agree, and check the whole history."""
         history: History = self.recorder.history
         try:
-            await eventually(lambda: not disagreements(history), "both sides agree")
+            await self.settles()
         finally:
             violations = check(history)
             assert not violations, "\n".join(map(str, violations))
@@ -145,10 +172,13 @@ class World:
 
 @asynccontextmanager
 async def world_of(
-    directory: Path, *logical_clusters: str, prefixes: Sequence[Sequence[str]] = ((), ())
+    directory: Path,
+    *logical_clusters: str,
+    prefixes: Prefixes = Prefixes(),  # noqa: B008 - it is immutable
+    syncers: type[Syncers] | None = None,
 ) -> AsyncIterator[World]:
-    """A world whose servers run; the cluster is not registered yet."""
-    world = World(directory, logical_clusters or ("tenant",), prefixes)
+    """A world whose servers run; the cluster is not registered yet. By default the controller runs the syncers."""
+    world = World(directory, logical_clusters or ("tenant",), prefixes, syncers)
     try:
         await world.start()
         yield world

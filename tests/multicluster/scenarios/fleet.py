@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from kcp.testing import LogicalCluster
 from tests.support.kcp_process import run
 from tests.support.kubectl import CURRENT, Kubectl
-from tests.support.simulated_clusters import SimulatedCluster
 from tests.support.waiting import wait_until
 
 Object = dict[str, Any]
@@ -24,10 +24,21 @@ ARGUMENTS = (
 )
 
 
+class RunningCluster(Protocol):
+    """A cluster that can be registered, simulated or not."""
+
+    @property
+    def kubeconfig(self) -> Path:
+        """The administrator's kubeconfig."""
+
+    def kubectl(self, home: Path) -> Kubectl:
+        """A kubectl of the administrator, with a directory of its own."""
+
+
 class Fleet:
     """The user's view."""
 
-    def __init__(self, home: LogicalCluster, clusters: dict[str, SimulatedCluster], folder: Path) -> None:
+    def __init__(self, home: LogicalCluster, clusters: Mapping[str, RunningCluster], folder: Path) -> None:
         self.home = home
         self.clusters = clusters
         self.kubectl = Kubectl(CURRENT, home.kubeconfig, folder)

@@ -14,7 +14,7 @@ import pytest
 import yaml
 
 from tests.documentation.test_readme import ROOT, blocks
-from tests.support.kcp_process import run
+from tests.support.commands import call
 from tests.support.kubectl import WITH_PATIENCE, Kubectl
 from tests.support.simulated_clusters import SimulatedCluster, simulated_clusters
 from tests.support.waiting import wait_until
@@ -169,6 +169,6 @@ def test_the_command_prints_what_the_page_shows(tmp_path: Path) -> None:
     ],
 )
 def test_settings_that_make_no_sense_are_refused(arguments: tuple[str, ...], message: str, tmp_path: Path) -> None:
-    done = run("simulate-cluster", *arguments, cwd=tmp_path)
+    done = call("simulate-cluster", *arguments, cwd=tmp_path)
     assert done.returncode == 2
     assert message in done.stderr

@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 
 from kcp.logical_clusters import ANNOTATION
-from kcp.multicluster.placement import CLUSTER_LABEL, OWNED_BY_LABEL
+from kcp.multicluster.placement import CLUSTER_LABEL, OWNED_BY_LABEL, PLACED_ANNOTATION
 from kcp.multicluster.splitter.clusters import Cluster, Use, cluster_of
 from kcp.multicluster.splitter.kinds import STATEFUL_SET
 from kcp.multicluster.splitter.leaves import STRATEGY_ANNOTATION, TEMPLATE_GENERATION_ANNOTATION
-from kcp.multicluster.splitter.placing import PLACED_ANNOTATION, chosen_cluster
+from kcp.multicluster.splitter.placing import chosen_cluster
 from kcp.multicluster.splitter.policies import InvalidPolicyError, Policy, policy_of
 from tests.multicluster.splitter.models import World, clusters, deployment, template
 

@@ -3,20 +3,28 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+import dataclasses
+from collections.abc import Awaitable, Callable
 
 import pytest
 
 from kcp.client import Client, load_configuration
-from kcp.multicluster.placement import CLUSTERS, LOCATOR_ANNOTATION, MARK_LABEL
+from kcp.client.credentials.contract import Credential, StaticCredentials, bearer
+from kcp.multicluster.clusters import accounts
+from kcp.multicluster.clusters.ownership import owner_reference
+from kcp.multicluster.placement import CLUSTERS, LOCATOR_ANNOTATION, MARK_LABEL, finalizer
 from kcp.multicluster.syncer import IdentityError, Syncer
+from kcp.multicluster.syncer.event_following import EventFollower
+from kcp.multicluster.syncer.sources import OwnCopies, OwnSource, nothing
 from kcp.testing import Server
+from tests.multicluster.clusters.control_plane import in_background
 from tests.multicluster.syncer.conftest import Test
-from tests.multicluster.syncer.definitions import DEPLOYMENTS, Object, define, definition
+from tests.multicluster.syncer.definitions import CLAIMS, DEPLOYMENTS, Object, define, definition
 from tests.multicluster.syncer.world import (
     CONFIG_MAPS,
     EVENTS,
     NAMESPACES,
+    SETTINGS,
     TYPES,
     Side,
     World,
@@ -100,6 +108,142 @@ def test_a_namespace_with_local_objects_outlives_its_copies(run: Run) -> None:
             await world.down.becomes(CONFIG_MAPS, world.there, "other")
             await config_maps.delete("other")
             await world.down.vanishes(NAMESPACES, "", world.there)
+
+    run(test)
+
+
+def test_a_namespace_with_objects_of_a_type_that_is_not_synced_outlives_its_copies(run: Run) -> None:
+    """Such as the volume claims that a StatefulSet leaves behind: a namespace takes everything in it along."""
+
+    async def test(world: World) -> None:
+        config_maps = world.up.client.resource(CONFIG_MAPS, "shop")
+        settings = dataclasses.replace(SETTINGS, resources=())
+        async with world.syncing(settings):
+            await config_maps.create(assigned("settings"))
+            await world.down.becomes(CONFIG_MAPS, world.there, "settings")
+            claims = world.down.client.resource(CLAIMS, world.there)
+            local = await claims.create({"metadata": {"name": "data-db-0"}})
+            await config_maps.delete("settings")
+            await world.up.vanishes(CONFIG_MAPS, "shop", "settings")
+            await world.up.namespace("later")
+            later, there = world.up.client.resource(CONFIG_MAPS, "later"), world.identity.namespace("later")
+            await later.create(assigned("settings"))
+            await world.down.becomes(CONFIG_MAPS, there, "settings")
+            await later.delete("settings")
+            await world.down.vanishes(NAMESPACES, "", there)  # namespaces are cleaned in order
+            assert await claims.get("data-db-0") == local
+
+    run(test)
+
+
+def test_events_about_objects_that_are_not_assigned_are_not_believed(run: Run) -> None:
+    """A cluster can give any object a mark and a locator; events of such an object would be about any object of the tenant."""
+
+    async def test(world: World) -> None:
+        async with world.syncing():
+            await world.up.client.resource(CONFIG_MAPS, "shop").create(assigned("settings"))
+            copy = await world.down.becomes(CONFIG_MAPS, world.there, "settings")
+            victim = await world.up.client.resource(CONFIG_MAPS, "default").create({"metadata": {"name": "victim"}})
+            identity, space = world.identity, world.identity.namespace("default")
+            locator = identity.locator("default", "victim", victim["metadata"]["uid"]).encode()
+            marked = {"labels": {MARK_LABEL: identity.cluster_uid}}
+            where = {LOCATOR_ANNOTATION: identity.locator("default").encode()}
+            await world.down.client.resource(NAMESPACES).create(
+                {"metadata": {"name": space, "annotations": where, **marked}}
+            )
+            meta = {"name": "victim", "annotations": {LOCATOR_ANNOTATION: locator}, "finalizers": ["example.com/stay"]}
+            forged = await world.down.client.resource(CONFIG_MAPS, space).create({"metadata": {**meta, **marked}})
+            for found in (forged, copy):
+                about = {"apiVersion": "v1", "kind": "ConfigMap", "uid": found["metadata"]["uid"]}
+                about |= {field: found["metadata"][field] for field in ("namespace", "name")}
+                event = {"metadata": {"name": "a.1"}, "involvedObject": about, "type": "Warning", "reason": "Told"}
+                await world.down.client.resource(EVENTS, about["namespace"]).create(event)
+
+            async def told() -> list[Object]:
+                return (await world.up.client.resource(EVENTS, "").list_all(field_selector="reason=Told")).items
+
+            await eventually(told, "the event of the copy comes up", 20)
+            assert [each["involvedObject"]["name"] for each in await told()] == ["settings"]
+
+    run(test)
+
+
+def test_a_copy_whose_source_was_removed_by_force_goes(run: Run) -> None:
+    """Also where the syncer has an account of its own, which is not told whether objects exist that it may not read."""
+
+    async def test(world: World) -> None:
+        admin, identity = world.up.client, world.identity
+        await accounts.ensure(admin, identity.cluster, owner_reference(identity.cluster, identity.cluster_uid))
+        token, _ = await accounts.issue_token(admin, identity.cluster, 3600)
+        configuration = dataclasses.replace(
+            admin._connection.configuration, credentials=StaticCredentials(Credential(bearer(token)))
+        )
+        async with Client(configuration) as own, World(Side(own), world.down, identity).syncing():
+            config_maps = admin.resource(CONFIG_MAPS, "shop")
+            await config_maps.create(assigned("settings"))
+            await world.down.becomes(CONFIG_MAPS, world.there, "settings")
+            held = having([finalizer(identity.cluster)], "metadata", "finalizers")
+            await world.up.becomes(CONFIG_MAPS, "shop", "settings", held)
+            await config_maps.patch("settings", {"metadata": {"finalizers": None, "labels": None}})
+            await config_maps.delete("settings")
+            await world.down.vanishes(CONFIG_MAPS, world.there, "settings")
+
+    run(test)
+
+
+def test_an_event_that_kcp_refuses_waits_for_nothing(run: Run) -> None:
+    """Else some thousands of them would leave no room for the others."""
+
+    async def test(world: World) -> None:
+        async with world.syncing() as syncer:
+            await world.up.client.resource(CONFIG_MAPS, "shop").create(assigned("settings"))
+            copy = await world.down.becomes(CONFIG_MAPS, world.there, "settings")
+            shared, types = syncer._shared, syncer._types
+            assert shared is not None
+            assert types is not None
+            copies = OwnCopies(world.down.client)
+            spaces = copies.copies(NAMESPACES, world.identity.cluster_uid, nothing)
+            sources = OwnSource(world.up.client, world.identity.cluster), copies
+            follower = EventFollower(shared, world.down.client, spaces, sources, types.first_choice)
+            about = {"apiVersion": "v1", "kind": "ConfigMap", "uid": copy["metadata"]["uid"], "name": "settings"}
+            for uid, subject in (("NOT A NAME", {**about, "namespace": world.there}), ("u-1", "x"), ("u-2", None)):
+                meta = {"name": "a", "namespace": world.there, "uid": uid}
+                follower.put({"metadata": meta, "involvedObject": subject, "type": "Warning", "reason": "Told"})
+            assert len(follower._waiting) == 3
+            async with in_background(follower.run()):
+                await eventually(lambda: not follower._waiting, "no event waits", 20)
+            await spaces.stop()
+
+    run(test)
+
+
+def test_a_cluster_does_not_flood_kcp_with_events(run: Run) -> None:
+    async def test(world: World) -> None:
+        async with world.syncing():
+            config_maps = world.up.client.resource(CONFIG_MAPS, "shop")
+            for name in ("settings", "other"):
+                await config_maps.create(assigned(name))
+            events, up = world.down.client.resource(EVENTS, world.there), world.up.client.resource(EVENTS, "shop")
+
+            async def tell(name: str, count: int) -> None:
+                copy = await world.down.becomes(CONFIG_MAPS, world.there, name)
+                about = {"apiVersion": "v1", "kind": "ConfigMap", "uid": copy["metadata"]["uid"], "name": name}
+                told = {"involvedObject": {**about, "namespace": world.there}, "type": "Warning", "reason": "Told"}
+                await asyncio.gather(
+                    *(events.create({**told, "metadata": {"name": f"{name}.{number}"}}) for number in range(count))
+                )
+
+            async def are_told() -> list[str]:
+                found = await up.list_all(field_selector="reason=Told")
+                return [each["involvedObject"]["name"] for each in found.items]
+
+            await tell("settings", 400)
+            await tell("other", 1)  # its event comes after the others
+            await eventually(lambda: _has(are_told, "other"), "the event of the other object comes up", 30)
+            assert 100 < (await are_told()).count("settings") < 300
+
+    async def _has(told: Callable[[], Awaitable[list[str]]], name: str) -> bool:
+        return name in await told()
 
     run(test)
 

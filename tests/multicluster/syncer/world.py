@@ -8,6 +8,8 @@ from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 from kcp.client import APIResource, Client, ClientConfiguration, NotFoundError, load_configuration
+from kcp.multicluster.clusters import accounts
+from kcp.multicluster.clusters.ownership import owner_reference
 from kcp.multicluster.placement import CLUSTERS, MARK_LABEL, SYNC_ERROR_ANNOTATION
 from kcp.multicluster.syncer import Syncer, SyncerSettings
 from kcp.multicluster.syncer.ownership import Identity
@@ -155,6 +157,16 @@ async def prepare_upstream(up: Client, down: Client, name: str = CLUSTER) -> Wor
     world = World(Side(up), Side(down), identity)
     await world.up.namespace("shop")
     return world
+
+
+async def account_of(world: World, server: Server, seconds: int = 3600) -> tuple[ClientConfiguration, str, str]:
+    """Make the account of the syncer upstream. Returns its configuration, its token, and when that expires."""
+    identity = world.identity
+    await accounts.ensure(world.up.client, identity.cluster, owner_reference(identity.cluster, identity.cluster_uid))
+    token, expires = await accounts.issue_token(world.up.client, identity.cluster, seconds)
+    admin = load_configuration(server.logical_cluster(identity.logical_cluster).kubeconfig)
+    trust = admin.certificate_authority
+    return ClientConfiguration.with_token(admin.server, token, certificate_authority=trust), token, expires
 
 
 @asynccontextmanager

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 import subprocess
 import sys
 import time
@@ -17,15 +18,24 @@ from kcp.store.transfers import KeyExistsError, TransferError
 from tests.store.conformance.backends import delete, key, put
 from tests.store.transfer.logs import Log, SQLiteLog
 from tests.support.keys import make_key
-from tests.support.waiting import eventually
 
-IMPORT = """
-import sys
+KILLED_IMPORT = """
+import os, signal, sys
 from pathlib import Path
-from kcp.store.sqlite.transfer import import_log
-from kcp.store.transfers import select
-log, file = map(Path, sys.argv[1:])
-import_log(log, file, select(file, replace=False))
+from kcp.store import transfers
+from kcp.store.sqlite import transfer
+
+class Reading(transfers.Reading):
+    def __iter__(self):
+        for number, entry in enumerate(super().__iter__()):
+            if number == int(sys.argv[3]):
+                os.kill(os.getpid(), signal.SIGKILL)
+            yield entry
+
+transfers.Reading = Reading
+transfer._CACHE_KILOBYTES = 4096  # what does not fit is written before the end
+log, file = map(Path, sys.argv[1:3])
+transfer.import_log(log, file, transfers.select(file, replace=False))
 """
 
 OTHER, THIRD, NOWHERE = (LogicalClusterName(name) for name in ("other", "third", "nowhere"))
@@ -239,13 +249,12 @@ async def test_an_import_into_a_file_that_is_killed_has_written_nothing(tmp_path
     await log.use(fill)
     before = await log.state()
     with writing(file, Header(5)) as export:
-        export.add(Entry(key(f"n{index:06}", cluster="new"), 3, b"x" * 1000) for index in range(40_000))
+        export.add(Entry(key(f"n{index:06}", cluster="new"), 3, b"x" * 1000) for index in range(20_000))
     wal = log.path.with_name(f"{log.path.name}-wal")
-    command = [sys.executable, "-c", IMPORT, str(log.path), str(file)]
-    with subprocess.Popen(command) as process:
-        await eventually(lambda: wal.exists() and wal.stat().st_size >= 8 << 20, "the import has written 8 MB")
-        assert process.poll() is None, "it was too quick to be killed"
-        process.kill()
+    command = [sys.executable, "-c", KILLED_IMPORT, str(log.path), str(file), "15000"]
+    killed = await asyncio.to_thread(subprocess.run, command, check=False)
+    assert killed.returncode == -signal.SIGKILL
+    assert wal.stat().st_size >= 8 << 20, "the import has written 8 MB"
     assert await log.state() == before
-    assert (await log.take(file)).written == 40_000
-    assert len(await log.state()) == len(before) + 40_000
+    assert (await log.take(file)).written == 20_000
+    assert len(await log.state()) == len(before) + 20_000

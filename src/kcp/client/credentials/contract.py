@@ -23,6 +23,17 @@ class Credential:
     certificate: ClientCertificate | None = None
 
 
+_REMOVED: Final = b"<removed>"
+_SHORTEST: Final = 4
+"""Bytes of the shortest secret that is looked for: shorter ones are in every text."""
+
+
+def without_secret(body: bytes, credential: Credential) -> bytes:
+    """Return the body of a response without the secret of the request's credential, which a server may repeat."""
+    _, _, secret = credential.authorization.partition(" ")
+    return body.replace(secret.encode(), _REMOVED) if len(secret) >= _SHORTEST else body
+
+
 class Credentials(Protocol):
     """A source of credentials."""
 

@@ -21,7 +21,7 @@ from kcp.client.discovery.decoding import (
     read_resources,
 )
 from kcp.client.discovery.resolution import Discovered
-from kcp.client.errors import DiscoveryError, StatusError, TransportError
+from kcp.client.errors import DiscoveryError, StatusError, TransportError, described
 from kcp.client.resources import APIResource, group_version_path
 from kcp.client.transport.connections import Connection
 from kcp.client.transport.requests import JSON, Request, Response
@@ -113,7 +113,7 @@ class Discovery:
         answers = await asyncio.gather(*requests, return_exceptions=True)
         for version, answer in zip(versions, answers, strict=True):
             if isinstance(answer, StatusError | TransportError):
-                failed[version] = str(answer)
+                failed[version] = described(answer)
             elif isinstance(answer, BaseException):
                 raise answer
             else:

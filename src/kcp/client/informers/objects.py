@@ -69,7 +69,7 @@ def key_of(object_: Object, cluster: LogicalClusterName = UNNAMED) -> ObjectKey:
 
 
 def _flat(labels: Mapping[str, str] | None) -> tuple[str, ...]:
-    """Return keys and values in one tuple, which takes half the memory of a dictionary. Strings are interned."""
+    """Return keys and values in one tuple, which takes half the memory of a dictionary. Strings are interned, others left out."""
     if not labels:
         return ()
-    return tuple(sys.intern(text) for pair in labels.items() for text in pair)
+    return tuple(sys.intern(text) for pair in labels.items() if isinstance(pair[1], str) for text in pair)

@@ -22,13 +22,13 @@ from multidict import CIMultiDict
 from yarl import URL
 
 from kcp.client.configuration import ClientConfiguration
-from kcp.client.credentials.contract import ClientCertificate, Credential
+from kcp.client.credentials.contract import ClientCertificate, Credential, without_secret
 from kcp.client.errors import StatusError, TransportError, UnauthorizedError, status_error
 from kcp.client.transport.proxies import proxy_of
 from kcp.client.transport.rate_limits import TokenBucket
 from kcp.client.transport.requests import Request, Response
 from kcp.client.transport.retrying import RetryPolicy, parse_retry_after, retry_delay
-from kcp.client.transport.streams import Stream, read_body
+from kcp.client.transport.streams import MAX_LINE, Stream, read_body
 from kcp.client.transport.tls import tls_context
 from kcp.client.transport.warnings import WarningLog
 
@@ -39,6 +39,8 @@ _KEEP_ALIVE: Final = {"TCP_KEEPIDLE": 30, "TCP_KEEPALIVE": 30, "TCP_KEEPINTVL": 
 _IDLE: Final = 70.0
 """Seconds until an unused connection is closed: less than servers wait, and enough for what is done once a minute."""
 
+_MAX_REFUSAL: Final = 4 * 1024 * 1024
+"""Maximum bytes of a response that refuses a request."""
 _CLOSING_INTERVAL: Final = 0.002
 _CLOSING_CHECKS: Final = 500
 """How often, with that interval, `Connection.close` looks whether servers have answered that TLS ends. The loop may end then."""
@@ -94,7 +96,7 @@ class Connection:
         async def attempt() -> Response:
             timeout = self._timeout(self.configuration.request_timeout)
             async with self._in_flight, self._answer(request, timeout) as answer:
-                body = await read_body(answer)
+                body = await read_body(answer, self.configuration.max_body)
                 return Response(request, answer.status, answer.headers, body)
 
         return await self._retrying(request, attempt)
@@ -114,7 +116,7 @@ class Connection:
 
         context, answer = await self._retrying(request, attempt)
         try:
-            yield Stream(request, answer)
+            yield Stream(request, answer, min(MAX_LINE, self.configuration.max_body))
         finally:
             _abort(answer)
             await context.__aexit__(None, None, None)
@@ -173,7 +175,8 @@ class Connection:
                 self._warnings.take(answer.headers)
                 if answer.status >= 300:
                     retry_after = parse_retry_after(answer.headers.get("Retry-After"), time.time())
-                    raise _refusal(request, answer.status, await read_body(answer), retry_after)
+                    body = without_secret(await read_body(answer, _MAX_REFUSAL), credential)
+                    raise _refusal(request, answer.status, body, retry_after)
                 yield answer
         except (aiohttp.ClientError, TimeoutError, ssl.SSLError, OSError) as error:
             raise self._failure(

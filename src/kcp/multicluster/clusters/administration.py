@@ -12,6 +12,7 @@ from kcp.client import ALL_NAMESPACES, APIResource, Client, MethodNotAllowedErro
 from kcp.client.objects import DELETED, Object
 from kcp.multicluster.clusters.api import (
     DEFINITIONS,
+    FINALIZER,
     FORGET_ANNOTATION,
     KUBECONFIG_KEY,
     KUBECONFIG_OF_LABEL,
@@ -19,27 +20,46 @@ from kcp.multicluster.clusters.api import (
     ConditionType,
     kubeconfig_secret_name,
 )
+from kcp.multicluster.clusters.readiness import READY_MESSAGE
 from kcp.multicluster.conditions import condition_of
-from kcp.multicluster.placement import CLUSTER_LABEL, CLUSTERS
-from kcp.schema.raw_schemas import schema, text
+from kcp.multicluster.placement import CLUSTER_LABEL, CLUSTERS, OWNED_BY_LABEL, PLACED_ANNOTATION
+from kcp.schema.raw_schemas import number, schema, strings, text
 
 KUBECONFIGS_NAMESPACE: Final = "kube-system"
 """The namespace of the Secrets in which `register` keeps kubeconfigs."""
 _FIELD_MANAGER: Final = "kcp-cluster"
+_EVENTS: Final = "events"
+"""The resource whose objects have the label without being assigned: they are about assigned objects."""
+
+
+class BeingRemovedError(Exception):
+    """A Cluster that is being deleted cannot be registered again before it is gone."""
 
 
 class Readiness(NamedTuple):
-    """The condition ``Ready`` of a Cluster: its status (empty: there is none yet), reason and message."""
+    """The condition ``Ready`` of a Cluster: its status (empty: there is none yet), reason and message.
+
+    ``taken``: a cluster controller has found the Cluster. ``current``: the condition is about the present spec, or about the
+    removal of a Cluster that is being deleted. ``warnings`` are the messages of its other conditions that are false.
+    """
 
     status: str = ""
     reason: str = ""
     message: str = ""
+    taken: bool = False
+    current: bool = False
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def is_sound(self) -> bool:
+        """Whether the cluster is ready by its present spec, and no failure is tolerated."""
+        return self.current and self.status == "True" and self.message == READY_MESSAGE
 
 
 async def register(client: Client, name: str, kubeconfig: str, labels: Mapping[str, str]) -> bool:
     """Create a Cluster, or give it another kubeconfig, which is kept in a Secret. Returns whether it is new.
 
-    Installs the definition of Clusters where the logical cluster lacks it.
+    Installs the definition of Clusters where the logical cluster lacks it. Raises BeingRemovedError.
     """
     await DEFINITIONS.install(client)
     secret = kubeconfig_secret_name(name)
@@ -49,7 +69,7 @@ async def register(client: Client, name: str, kubeconfig: str, labels: Mapping[s
         "spec": {"kubeconfig": None, "kubeconfigSecretRef": reference},
     }
     new = not await _write_cluster(client, body, dry_run=True)  # what is refused leaves no Secret behind
-    await client.resource(SECRETS, KUBECONFIGS_NAMESPACE).apply(
+    applied = await client.resource(SECRETS, KUBECONFIGS_NAMESPACE).apply(
         {
             "metadata": {"name": secret, "labels": {KUBECONFIG_OF_LABEL: name}},
             "data": {KUBECONFIG_KEY: base64.b64encode(kubeconfig.encode()).decode()},
@@ -57,15 +77,21 @@ async def register(client: Client, name: str, kubeconfig: str, labels: Mapping[s
         field_manager=_FIELD_MANAGER,
         force=True,
     )
+    # a changed Secret changes the spec: the controller reads it at once, and its conditions say which spec they are about
+    reference["resourceVersion"] = applied["metadata"]["resourceVersion"]
     await _write_cluster(client, body, dry_run=False)
     return new
 
 
 async def _write_cluster(client: Client, body: Object, *, dry_run: bool) -> bool:
     """Patch a Cluster, whose other fields stay as they are, or create it. Returns whether it was there."""
-    clusters = client.resource(CLUSTERS)
+    clusters, name = client.resource(CLUSTERS), body["metadata"]["name"]
     try:
-        await clusters.patch(body["metadata"]["name"], body, field_manager=_FIELD_MANAGER, dry_run=dry_run)
+        patched = await clusters.patch(name, body, field_manager=_FIELD_MANAGER, dry_run=dry_run)
+        if "deletionTimestamp" in patched["metadata"]:
+            raise BeingRemovedError(
+                f"{name} is being removed: register it when that is done (kcp cluster remove {name} waits for it)"
+            )
     except NotFoundError:
         await clusters.create(body, field_manager=_FIELD_MANAGER, dry_run=dry_run)
         return False
@@ -137,18 +163,38 @@ async def readiness(client: Client, name: str) -> AsyncIterator[Readiness | None
 
 
 def _readiness_of(found: Object) -> Readiness:
-    condition = dict(condition_of((schema(found, "status") or {}).get("conditions"), ConditionType.READY))
-    return Readiness(text(condition, "status"), text(condition, "reason"), text(condition, "message"))
+    meta, conditions = found["metadata"], (schema(found, "status") or {}).get("conditions")
+    condition = dict(condition_of(conditions, ConditionType.READY))
+    others = (
+        dict(condition_of(conditions, kind)) for kind in (ConditionType.UNIQUE_CLUSTER, ConditionType.APIS_IMPORTED)
+    )
+    return Readiness(
+        text(condition, "status"),
+        text(condition, "reason"),
+        text(condition, "message"),
+        taken=FINALIZER in strings(meta, "finalizers"),
+        current=(number(condition, "observedGeneration") or 0) >= (number(meta, "generation") or 0),
+        warnings=tuple(text(each, "message") for each in others if text(each, "status") == "False"),
+    )
 
 
-async def assigned_objects(client: Client, name: str) -> list[str]:
-    """Return the objects of a logical cluster that are assigned to a cluster, as ``<resource>/<namespace>/<name>``."""
+class Assigned(NamedTuple):
+    """An assigned object, as ``<resource> <namespace>/<name>``. ``by_hand``: the splitter does not move it."""
+
+    name: str
+    by_hand: bool
+
+
+async def assigned_objects(client: Client, name: str) -> list[Assigned]:
+    """Return the objects of a logical cluster that are assigned to a cluster."""
     found = []
     for resource in (await client.discovery.refresh()).preferred():
-        if resource.namespaced and "list" in resource.verbs:
+        if resource.namespaced and "list" in resource.verbs and resource.plural != _EVENTS:
             for each in await _labelled(client, resource, name):
                 meta = each["metadata"]
-                found.append(f"{resource.group_resource}/{text(meta, 'namespace')}/{text(meta, 'name')}")
+                placed = OWNED_BY_LABEL in meta["labels"] or PLACED_ANNOTATION in (meta.get("annotations") or {})
+                full = f"{resource.group_resource} {text(meta, 'namespace')}/{text(meta, 'name')}"
+                found.append(Assigned(full, not placed))
     return sorted(found)
 
 

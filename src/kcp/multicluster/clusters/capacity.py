@@ -13,14 +13,16 @@ _RESOURCES: Final = 64
 """Kinds of resources (cpu, memory, devices) that are summed."""
 
 
-def capacity_of(nodes: Iterable[Raw]) -> dict[str, str]:
-    """Return the sum of the nodes' ``status.capacity``, by resource."""
-    return _sums(schema(schema(node, "status") or {}, "capacity") for node in nodes)
+def capacity_of(nodes: Iterable[Raw], others: Raw | None = None) -> dict[str, str]:
+    """Return the sum of the nodes' ``status.capacity``, by resource, and of ``others``, the sum of other nodes."""
+    return _sums([others, *(schema(schema(node, "status") or {}, "capacity") for node in nodes)])
 
 
-def allocatable_of(nodes: Iterable[Raw]) -> dict[str, str]:
-    """Return the sum of the ``status.allocatable`` of the nodes that are ready and take Pods, by resource."""
-    return _sums(schema(schema(node, "status") or {}, "allocatable") for node in nodes if _takes_pods(node))
+def allocatable_of(nodes: Iterable[Raw], others: Raw | None = None) -> dict[str, str]:
+    """Return the sum of the ``status.allocatable`` of the nodes that are ready and take Pods, as `capacity_of`."""
+    return _sums(
+        [others, *(schema(schema(node, "status") or {}, "allocatable") for node in nodes if _takes_pods(node))]
+    )
 
 
 def _takes_pods(node: Raw) -> bool:

@@ -11,7 +11,7 @@ from typing import Final
 
 from kcp.client import Client, ClientConfiguration, ClientError, ConfigurationError, NotFoundError, StatusError
 from kcp.multicluster.clusters import offers
-from kcp.multicluster.clusters.api import SECRETS, ConditionType, Reason
+from kcp.multicluster.clusters.api import NAMESPACES, SECRETS, ConditionType, Reason
 from kcp.multicluster.clusters.kubeconfigs import configuration_of, secrets_of
 from kcp.multicluster.clusters.messages import Secrets
 from kcp.multicluster.clusters.modes.contract import Registration, SyncerMode
@@ -22,6 +22,7 @@ from kcp.multicluster.clusters.sessions import Session, digest_of
 from kcp.multicluster.conditions import Condition
 from kcp.multicluster.crd_puller import UnknownResourceError
 from kcp.multicluster.negotiation import Imported, record_offered
+from kcp.multicluster.placement import IDENTITY_NAMESPACE
 from kcp.schema.raw_schemas import text
 
 _SHOWN: Final = 10
@@ -45,6 +46,17 @@ async def _step(reason: Reason, prefix: str, secrets: Secrets) -> AsyncIterator[
         raise
     except (ClientError, StatusError, UnknownResourceError) as error:
         raise StepError(reason, f"{prefix}: {secrets.described(error)}") from error
+
+
+@asynccontextmanager
+async def limited(seconds: float, cluster: str) -> AsyncIterator[None]:
+    """Raise a StepError where what is done with a cluster takes longer than ``seconds``."""
+    try:
+        async with asyncio.timeout(seconds):
+            yield
+    except TimeoutError:
+        message = f"Cluster {cluster} answers too slowly: this was not done within {seconds:g} s"
+        raise StepError(Reason.CLUSTER_UNREACHABLE, message) from None
 
 
 async def read_kubeconfig(record: ClusterRecord, upstream: Client) -> tuple[str, str]:
@@ -83,8 +95,26 @@ async def connect(record: ClusterRecord, session: Session, upstream: Client) -> 
     session.secrets = secrets
     async with _step(Reason.CLUSTER_UNREACHABLE, f"Error reaching cluster {record.name}", secrets):
         answer = await shared.facts(session.asked)
+    await _check_is_another(answer.value.uid, session, upstream)
     session.facts, session.answered = answer.value, answer.began
     return Registration(record.key, record.uid, session.digest, configuration, upstream, shared.client, secrets)
+
+
+async def _check_is_another(uid: str, session: Session, upstream: Client) -> None:
+    """Check that a cluster is not the logical cluster itself, whose objects would be copied without end. Raises StepError."""
+    if not session.home:
+        session.home = await uid_of_logical_cluster(upstream)
+    if uid == session.home:
+        message = (
+            f"Invalid kubeconfig: it is that of kcp's logical cluster {session.key.cluster} itself (its namespace kube-system "
+            f"has the UID {uid}): use the kubeconfig of the Kubernetes cluster"
+        )
+        raise StepError(Reason.INVALID_KUBECONFIG, message)
+
+
+async def uid_of_logical_cluster(upstream: Client) -> str:
+    """Return the UID of a logical cluster. Raises StatusError, ClientError."""
+    return text((await upstream.resource(NAMESPACES).get(IDENTITY_NAMESPACE))["metadata"], "uid")
 
 
 async def _configuration(
@@ -145,7 +175,7 @@ def imported_condition(imported: Imported, secrets: Secrets) -> Condition:
     problems = [f"{name}: {reason}" for name, reason in sorted(imported.skipped.items())]
     problems += [f"{name}: the cluster does not serve it" for name in imported.missing]
     if not problems:
-        return Condition(kind, True, Reason.APIS_IMPORTED)
+        return Condition(kind, True, Reason.APIS_IMPORTED, "All resources are imported")
     more = f"; and {len(problems) - _SHOWN} more" if len(problems) > _SHOWN else ""
     message = secrets.removed_from("; ".join(problems[:_SHOWN]))
     return Condition(kind, False, Reason.NOT_ALL_IMPORTED, message + more)

@@ -67,8 +67,14 @@ from kcp.multicluster.syncer.sources import without_managed_fields
 
 INTERVAL: Final = 60.0
 """Seconds between two checks of a cluster."""
-_WORKERS: Final = 32
-"""Clusters that are checked at a time: each may wait for some seconds until it counts as unreachable."""
+_SETTLING: Final = 5.0
+"""Seconds between two checks of a cluster whose syncer was installed just now and is not ready."""
+_WORKERS: Final = 64
+_WORKERS_OF_LOGICAL_CLUSTER: Final = 8
+"""Clusters that are checked at a time, of all logical clusters and of one: each may take long until it counts as unreachable."""
+_LONGEST_CHECK: Final = 120.0
+_LONGEST_REMOVAL: Final = 300.0
+"""Seconds after which a check of a cluster, or a step of its removal, has failed: a cluster may answer slowly without an end."""
 
 logger = logging.getLogger(__name__)
 
@@ -104,10 +110,18 @@ class ClusterController:
         self._informers = Informers(client.logical_cluster("*"))
         self._clients = SharedClients()
         self._queue: WorkQueue[ObjectKey] = WorkQueue(
-            "clusters", self._reconcile, workers=_WORKERS, flow=lambda key: key.cluster
+            "clusters",
+            self._reconcile,
+            workers=_WORKERS,
+            workers_of_flow=_WORKERS_OF_LOGICAL_CLUSTER,
+            flow=lambda key: key.cluster,
         )
         self._visits: WorkQueue[ObjectKey] = WorkQueue(
-            "cluster-visits", self._visit, workers=_WORKERS, flow=lambda key: key.cluster
+            "cluster-visits",
+            self._visit,
+            workers=_WORKERS,
+            workers_of_flow=_WORKERS_OF_LOGICAL_CLUSTER,
+            flow=lambda key: key.cluster,
         )
         self._upgrades: WorkQueue[ObjectKey] = WorkQueue("cluster-definitions", self._upgrade, workers=1)
         self._clusters: Informer = self._informers.informer(
@@ -262,18 +276,23 @@ class ClusterController:
         session.answered = asyncio.get_running_loop().time()
         session.newest_secret = self._secret_version(record)
         try:
-            registration = await connecting.connect(record, session, upstream)
-            await connecting.import_resources(
-                registration, session, self._resources, lambda: offers.known_imports(self._imports.cache, record.uid)
-            )
-            await connecting.ensure_syncer(registration, session, self._mode)
+            async with connecting.limited(_LONGEST_CHECK, record.name):
+                registration = await connecting.connect(record, session, upstream)
+                await connecting.import_resources(
+                    registration, session, self._resources, lambda: self._known_imports(record)
+                )
+                await connecting.ensure_syncer(registration, session, self._mode)
         except StepError as error:
             logger.info("%s: %s", record.key, error)
             now = session.answered = asyncio.get_running_loop().time()
             delay = session.failed(Failure(error.reason, str(error), 0.0), now)
             return min(delay, self._interval)
         session.succeeded()
-        return self._interval
+        settling = session.syncer.installing and session.syncer.problem
+        return min(_SETTLING, self._interval) if settling else self._interval
+
+    def _known_imports(self, record: ClusterRecord) -> offers.Imports:
+        return offers.known_imports(self._imports.cache, record.uid)
 
     def _secret_version(self, record: ClusterRecord) -> str:
         """Return the version of the Secret with the kubeconfig of a Cluster; empty if the Secret is not followed."""
@@ -332,7 +351,8 @@ class ClusterController:
         """Remove the syncer and what was synced, then the finalizer. Returns the seconds until the next attempt; None: none."""
         loop, upstream = asyncio.get_running_loop(), self._upstream(record)
         try:
-            progress = await self._removal.remove(session, record, upstream)
+            async with connecting.limited(_LONGEST_REMOVAL, record.name):
+                progress = await self._removal.remove(session, record, upstream)
         except StepError as error:
             delay = session.failed(Failure(error.reason, str(error), 0.0), loop.time())
             message = f"{error}; to forget the cluster and what runs there: kcp cluster remove {record.name} --force"

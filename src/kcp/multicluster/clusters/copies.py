@@ -7,20 +7,16 @@ Cluster is being deleted was read from kcp. What lacks one of these is not touch
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection, Iterable
-from typing import Final, NamedTuple
+from collections.abc import Collection, Iterable, Sequence
+from typing import NamedTuple
 
-from kcp.client import ALL_NAMESPACES, APIResource, Client, MethodNotAllowedError, NotFoundError
+from kcp.client import ALL_NAMESPACES, APIResource, Client, ConflictError, MethodNotAllowedError, NotFoundError
 from kcp.client.objects import Object
 from kcp.multicluster.clusters.api import NAMESPACES
-from kcp.multicluster.placement import MARK_LABEL, locator_of
+from kcp.multicluster.leftovers import Leftover, kind_of, leftover, may_be_left
+from kcp.multicluster.placement import MARK_LABEL, downstream_namespace, locator_of
+from kcp.multicluster.syncer.kinds import kinds
 from kcp.schema.raw_schemas import Raw, schema, text
-
-_NEEDED: Final = frozenset({"list", "delete"})
-_OF_EVERY_NAMESPACE: Final = frozenset({("configmaps", "kube-root-ca.crt"), ("serviceaccounts", "default")})
-"""The objects that Kubernetes puts into each namespace."""
-_RECORDS: Final = frozenset({"events", "leases", "endpoints", "endpointslices"})
-"""Resources that Kubernetes itself writes about the other objects of a namespace."""
 
 logger = logging.getLogger(__name__)
 
@@ -31,18 +27,33 @@ class Owner(NamedTuple):
     cluster_uid: str
     logical_cluster_uid: str
 
-    def owns(self, found: Object) -> bool:
-        """Whether the locator of a marked object names the Cluster."""
+    def owns(self, resource: APIResource, found: Object) -> bool:
+        """Whether a marked object is a copy of the Cluster: its locator says so, and it is in the place of that copy.
+
+        Whoever copies or restores objects of the cluster in another namespace copies mark and locator, too.
+        """
         locator = locator_of(found)
-        return locator is not None and locator[1:4:2] == (self.logical_cluster_uid, self.cluster_uid)
+        if locator is None or locator[1:4:2] != (self.logical_cluster_uid, self.cluster_uid):
+            return False
+        meta: Raw = found["metadata"]
+        namespace = downstream_namespace(self.logical_cluster_uid, self.cluster_uid, locator.namespace)
+        if not resource.namespaced:
+            return (text(meta, "name"), locator.name) == (namespace, "")
+        name = kinds().of(resource.group_resource).copy_name(locator.name)
+        return (text(meta, "namespace"), text(meta, "name")) == (namespace, name)
 
 
 class UnreadGroupError(Exception):
     """The cluster does not serve a group that may have copies: they cannot be found."""
 
 
-async def delete_copies(client: Client, owner: Owner, groups: Collection[str]) -> int:
-    """Delete the copies, then their namespaces. Returns how many of both are left, waiting for finalizers.
+def described(left: Sequence[str]) -> str:
+    """Return what is left of copies, as a part of a message."""
+    return left[0] if len(left) == 1 else f"{len(left)} objects, such as {left[0]}"
+
+
+async def delete_copies(client: Client, owner: Owner, groups: Collection[str]) -> list[str]:
+    """Delete the copies, then their namespaces. Returns those that are left, waiting for finalizers: ``<resource> <name>``.
 
     ``groups`` are the API groups of which there may be copies. Raises StatusError, ClientError, UnreadGroupError.
     """
@@ -50,13 +61,14 @@ async def delete_copies(client: Client, owner: Owner, groups: Collection[str]) -
     unread = sorted(version.group for version in found.failed if version.group in groups)
     if unread:
         raise UnreadGroupError(f"the cluster does not serve the API groups {', '.join(unread)} at the moment")
-    namespaced = [each for each in found.preferred() if each.namespaced and each.verbs >= _NEEDED]
-    left = 0
+    namespaced = [each for each in found.preferred() if may_be_left(each)]
+    left = []
     for resource in namespaced:
-        copies = await _copies(client, resource, owner)
-        left += len(copies)
-        for copy in copies:
-            await _delete(client, resource, copy)
+        for copy in await _copies(client, resource, owner):
+            left.append(
+                f"{resource.group_resource} {text(copy['metadata'], 'namespace')}/{text(copy['metadata'], 'name')}"
+            )
+            await delete_copy(client, resource, copy)
     if left:
         return left
     return await _delete_namespaces(client, owner, namespaced)
@@ -69,54 +81,57 @@ async def _copies(client: Client, resource: APIResource, owner: Owner) -> list[O
         )
     except (NotFoundError, MethodNotAllowedError):
         return []  # the type has just gone, and its objects with it
-    return [each for each in listed.items if owner.owns(each)]
+    return [each for each in listed.items if owner.owns(resource, each)]
 
 
-async def _delete(client: Client, resource: APIResource, copy: Object) -> None:
+async def delete_copy(client: Client, resource: APIResource, copy: Object) -> None:
+    """Delete a copy in the state in which it was listed; what has changed since is judged at the next attempt."""
     meta: Raw = copy["metadata"]
     if "deletionTimestamp" in meta:
         return
     try:
         await client.resource(resource, text(meta, "namespace")).delete(
-            text(meta, "name"), uid=text(meta, "uid"), propagation_policy="Background"
+            text(meta, "name"),
+            uid=text(meta, "uid"),
+            resource_version=text(meta, "resourceVersion"),
+            propagation_policy="Background",
         )
-    except NotFoundError:
+    except (NotFoundError, ConflictError):
         return
 
 
-async def _delete_namespaces(client: Client, owner: Owner, namespaced: Iterable[APIResource]) -> int:
-    left, resources = 0, list(namespaced)
+async def _delete_namespaces(client: Client, owner: Owner, namespaced: Iterable[APIResource]) -> list[str]:
+    left, resources = [], list(namespaced)
     for namespace in await _copies(client, NAMESPACES, owner):
         name = text(namespace["metadata"], "name")
         if "deletionTimestamp" in namespace["metadata"]:
-            left += 1
+            left.append(f"namespaces {name}")
             continue
         foreign, dependent = await _others(client, name, resources)
         if foreign:
             logger.warning("the namespace %s is kept: kcp has not created %s in it", name, ", ".join(sorted(foreign)))
             continue
-        left += 1
+        left.append(f"namespaces {name}")
         if not dependent:
-            await _delete(client, NAMESPACES, namespace)
+            await delete_copy(client, NAMESPACES, namespace)
     return left
 
 
 async def _others(client: Client, namespace: str, resources: Iterable[APIResource]) -> tuple[set[str], bool]:
     """Return the objects of a namespace that belong to nobody, and whether some wait for the deletion of their owners."""
-    foreign, dependent = set(), False
+    found: list[tuple[APIResource, Object]] = []
+    known = set()
     for resource in resources:
-        if resource.plural in _RECORDS:
-            continue
         try:
             listed = await client.resource(resource, namespace).list_all(metadata_only=True)
         except (NotFoundError, MethodNotAllowedError):
             continue
-        for each in listed.items:
-            meta: Raw = schema(each, "metadata") or {}
-            if (resource.plural, text(meta, "name")) in _OF_EVERY_NAMESPACE:
-                continue
-            if meta.get("ownerReferences"):
-                dependent = True
-            else:
-                foreign.add(f"{resource.plural}/{text(meta, 'name')}")
+        found += [(resource, each) for each in listed.items]
+        known.add(kind_of(resource))
+    foreign, dependent = set(), False
+    for resource, each in found:
+        what = leftover(resource.group_resource, each, known)
+        dependent = dependent or what is Leftover.DEPENDENT
+        if what is Leftover.FOREIGN:
+            foreign.add(f"{resource.plural}/{text(schema(each, 'metadata') or {}, 'name')}")
     return foreign, dependent

@@ -19,9 +19,16 @@ from kcp.client.kubeconfig.parsing import parse
 from kcp.client.kubeconfig.resolving import resolve
 from kcp.multicluster.clusters.messages import Secrets
 
-_LIMITS: Final[dict[str, Any]] = {"retries": 0, "connect_timeout": 5.0, "request_timeout": 30.0, "qps": 0.0}
-"""A controller retries by itself: a request that fails is not repeated before its failure is known. The workers of its
-queues bound its requests."""
+_LIMITS: Final[dict[str, Any]] = {
+    "retries": 0,
+    "connect_timeout": 5.0,
+    "request_timeout": 30.0,
+    "qps": 0.0,
+    "max_body": 32 * 1024 * 1024,
+    "max_listed": 128 * 1024 * 1024,
+}
+"""A controller retries by itself: a request that fails is not repeated before its failure is known. The workers of its queues
+bound its requests. A cluster is not trusted: it may answer without an end, to a process that works for others, too."""
 _ENTRY: Final = "cluster"
 """The name of the only entry of each kind in a flattened kubeconfig."""
 
@@ -36,6 +43,12 @@ def configuration_of(text: str, source: str) -> ClientConfiguration:
     cluster, user = _chosen(kubeconfig)
     _check_self_contained(cluster, user)
     return resolve(kubeconfig, **_LIMITS)
+
+
+def server_of(text: str) -> str:
+    """Return the address in a flattened kubeconfig, without a slash at its end."""
+    address: str = yaml.load(text, Loader=yaml.CSafeLoader)["clusters"][0]["cluster"]["server"]
+    return address.rstrip("/")
 
 
 def secrets_of(text: str, source: str) -> Secrets:

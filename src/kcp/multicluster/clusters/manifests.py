@@ -20,15 +20,16 @@ from kcp.client.objects import Object
 from kcp.multicluster.clusters.accounts import CLUSTER_ROLE_BINDINGS, CLUSTER_ROLES, RBAC, SERVICE_ACCOUNTS
 from kcp.multicluster.clusters.api import HEARTBEAT_INTERVAL, KUBECONFIG_KEY, NAMESPACES
 from kcp.multicluster.placement import GROUP, shorten
+from kcp.multicluster.syncer.kinds import kinds
+from kcp.multicluster.syncer.token_renewal import TOKEN_EXPIRES_ANNOTATION, TOKEN_KEY
 
 DEPLOYMENTS: Final = APIResource("apps", "v1", "deployments", "Deployment")
 INSTALLED_LABEL: Final = f"{GROUP}/syncer-of"
 """The label of the installed objects: the UID of the Cluster. (The mark of copies is another one.)"""
 DIGEST_ANNOTATION: Final = f"{GROUP}/kubeconfig-digest"
 """The annotation of the Pods that rolls them when the kubeconfig changes. The token is read again while they run."""
-TOKEN_EXPIRES_ANNOTATION: Final = f"{GROUP}/token-expires"
 ACCOUNT_UID_ANNOTATION: Final = f"{GROUP}/service-account-uid"
-"""The annotations of the Secret that say until when its token is valid, and for which service account."""
+"""The annotation of the Secret that says for which service account its token is."""
 _NAME: Final = 63
 _UID: Final = 8
 _MOUNT: Final = "/kcp"
@@ -90,14 +91,13 @@ def secret_of(syncer: Syncer, token: Token) -> Object:
     """Return the Secret with the kubeconfig and the token, in a file of its own, which the syncer reads again."""
     metadata = _metadata(syncer)
     metadata["annotations"] = {TOKEN_EXPIRES_ANNOTATION: token.expires, ACCOUNT_UID_ANNOTATION: token.account_uid}
-    data = {KUBECONFIG_KEY: kubeconfig_of(syncer), "token": token.text}
+    data = {KUBECONFIG_KEY: kubeconfig_of(syncer.upstream), TOKEN_KEY: token.text}
     encoded = {key: base64.b64encode(value.encode()).decode() for key, value in data.items()}
     return {"metadata": metadata, "type": "Opaque", "data": encoded}
 
 
-def kubeconfig_of(syncer: Syncer) -> str:
-    """Return the kubeconfig of the logical cluster, whose token is in the file ``token`` beside it."""
-    upstream = syncer.upstream
+def kubeconfig_of(upstream: Upstream, token: str = "") -> str:
+    """Return the kubeconfig of the logical cluster with a token; by default it is in the file ``token`` beside it."""
     cluster = {
         "server": upstream.server,
         "certificate-authority-data": base64.b64encode(upstream.certificate_authority).decode(),
@@ -107,7 +107,7 @@ def kubeconfig_of(syncer: Syncer) -> str:
         "apiVersion": "v1",
         "kind": "Config",
         "clusters": [{"name": "kcp", "cluster": {name: value for name, value in cluster.items() if value}}],
-        "users": [{"name": "syncer", "user": {"tokenFile": "token"}}],
+        "users": [{"name": "syncer", "user": {"token": token} if token else {"tokenFile": TOKEN_KEY}}],
         "contexts": [{"name": "kcp", "context": {"cluster": "kcp", "user": "syncer"}}],
         "current-context": "kcp",
     }
@@ -138,17 +138,22 @@ def _metadata(syncer: Syncer, *, namespaced: bool = True) -> dict[str, Any]:
 
 
 def _rules(syncer: Syncer) -> list[dict[str, Any]]:
-    groups: dict[str, set[str]] = {}
-    for resource in (*_DEPENDENCIES, *syncer.resources):
-        groups.setdefault(resource.group, set()).add(resource.resource)
-    synced = [
-        {"apiGroups": [group], "resources": sorted(plurals), "verbs": _SYNCED}
-        for group, plurals in sorted(groups.items())
-    ]
     return [
         {"apiGroups": [""], "resources": ["namespaces"], "verbs": ["create", *_READ, "update", "patch", "delete"]},
         {"apiGroups": ["", "events.k8s.io"], "resources": ["events"], "verbs": _READ},
-        *synced,
+        *_rules_for([each.group_resource for each in kinds().owned.values()], ["get"]),
+        *_rules_for((*_DEPENDENCIES, *syncer.resources), _SYNCED),
+    ]
+
+
+def _rules_for(resources: Collection[GroupResource], verbs: list[str]) -> list[dict[str, Any]]:
+    """Return a rule for each API group of some resources."""
+    groups: dict[str, set[str]] = {}
+    for resource in resources:
+        groups.setdefault(resource.group, set()).add(resource.resource)
+    return [
+        {"apiGroups": [group], "resources": sorted(plurals), "verbs": verbs}
+        for group, plurals in sorted(groups.items())
     ]
 
 
@@ -160,7 +165,7 @@ def _binding(syncer: Syncer) -> Object:
 
 def _deployment(syncer: Syncer) -> Object:
     selector = {INSTALLED_LABEL: syncer.cluster_uid}
-    digest = hashlib.sha256(kubeconfig_of(syncer).encode()).hexdigest()
+    digest = hashlib.sha256(kubeconfig_of(syncer.upstream).encode()).hexdigest()
     metadata = _metadata(syncer)
     template = {
         "metadata": {"labels": metadata["labels"], "annotations": {DIGEST_ANNOTATION: digest}},
@@ -189,6 +194,7 @@ def _container(syncer: Syncer) -> dict[str, Any]:
             f"--from-kubeconfig={_MOUNT}/{KUBECONFIG_KEY}",
             f"--cluster={syncer.cluster}",
             f"--cluster-uid={syncer.cluster_uid}",
+            f"--token-secret={syncer.name}/{syncer.name}",
             f"--heartbeat-interval={syncer.heartbeat_interval:g}s",
             f"--listen=0.0.0.0:{_METRICS_PORT}",
         ],

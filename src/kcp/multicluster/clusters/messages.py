@@ -8,18 +8,11 @@ from __future__ import annotations
 
 from typing import Final, NamedTuple
 
-from kcp.client import StatusError
+from kcp.client.errors import described
 
 _REMOVED: Final = "<removed>"
 _SHORTEST: Final = 4
 """Characters of the shortest secret that is looked for: shorter ones are in every text."""
-
-
-def described(error: Exception) -> str:
-    """Return an error of a request, with what the cluster says only if that is a Status of Kubernetes."""
-    if isinstance(error, StatusError) and error.details is None:
-        return f"the server answered {error.code} {error.reason}".rstrip()
-    return str(error) or type(error).__name__
 
 
 class Secrets(NamedTuple):

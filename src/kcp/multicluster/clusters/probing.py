@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
+from contextlib import aclosing
 from typing import Any, Final, NamedTuple
 
-from kcp.client import Client, ClientConfiguration, ForbiddenError, MethodNotAllowedError, NotFoundError
+from kcp.client import (
+    Client,
+    ClientConfiguration,
+    ForbiddenError,
+    MethodNotAllowedError,
+    NotFoundError,
+    TransportError,
+)
 from kcp.multicluster.clusters.api import NAMESPACES, NODES
 from kcp.multicluster.clusters.capacity import allocatable_of, capacity_of
 from kcp.multicluster.placement import IDENTITY_NAMESPACE
 from kcp.schema.raw_schemas import Raw, schema, text
 
+_PAGE: Final = 100
+_PAGES: Final = 500
+"""Nodes in a page, and pages: more nodes than Kubernetes supports."""
 _SHOWN: Final = 128
 """Maximum number of characters of a text of the cluster that is recorded."""
 
@@ -47,8 +58,22 @@ async def probe(client: Client, configuration: ClientConfiguration) -> Facts:
     version = text(await client.version(), "gitVersion")[:_SHOWN]
     namespace = await client.resource(NAMESPACES).get(IDENTITY_NAMESPACE)
     uid = text(schema(namespace, "metadata") or {}, "uid")[:_SHOWN]
+    return Facts(configuration.server, version, uid, *await _read_capacity(client))
+
+
+async def _read_capacity(client: Client) -> tuple[dict[str, str], dict[str, str]]:
+    """Return capacity and allocatable of a cluster. Nodes may be many and large, so they are not kept."""
+    capacity: dict[str, str] = {}
+    allocatable: dict[str, str] = {}
+    pages = 0
     try:
-        nodes = (await client.resource(NODES).list_all()).items
+        async with aclosing(client.resource(NODES).pages(limit=_PAGE)) as listed:
+            async for page in listed:
+                pages += 1
+                if pages > _PAGES:
+                    raise TransportError("the list of nodes does not end")
+                capacity = capacity_of(page.items, capacity)
+                allocatable = allocatable_of(page.items, allocatable)
     except (ForbiddenError, NotFoundError, MethodNotAllowedError):
-        nodes = []
-    return Facts(configuration.server, version, uid, capacity_of(nodes), allocatable_of(nodes))
+        return {}, {}
+    return capacity, allocatable

@@ -9,7 +9,8 @@ from kcp.multicluster.conditions import Condition
 
 _LASTING: Final = frozenset({Reason.INVALID_KUBECONFIG, Reason.ERROR_CREATING_CLIENT})
 """The reasons of failures that time does not mend."""
-_READY: Final = "Syncer ready"
+READY_MESSAGE: Final = "Syncer ready"
+"""The message of a cluster that is ready, and of which nothing has failed since."""
 _INSTALLING: Final = "Installing syncer on cluster"
 
 
@@ -24,13 +25,15 @@ class Failure(NamedTuple):
 class SyncerState(NamedTuple):
     """The state of a Cluster's syncer: ``problem`` says what is wrong with it, ``reason`` in one word; ``installing``: it is new.
 
-    ``independent``: it does not need the cluster controller's connection to the cluster.
+    ``independent``: it does not need the cluster controller's connection to the cluster. ``advice`` says what to do when there
+    are no heartbeats.
     """
 
     problem: str = ""
     installing: bool = False
     independent: bool = False
     reason: Reason = Reason.SYNCER_NOT_READY
+    advice: str = ""
 
 
 def readiness(
@@ -46,11 +49,14 @@ def readiness(
         tolerated = failure.reason not in _LASTING and was_ready and (syncer.independent or failure.seconds < threshold)
         if not (alive and tolerated):
             return Condition(ConditionType.READY, False, failure.reason, failure.message)
-        return Condition(ConditionType.READY, True, Reason.SYNCER_READY, f"{_READY}, but: {failure.message}")
-    if heartbeat.status is not True and syncer.installing:
+        return Condition(ConditionType.READY, True, Reason.SYNCER_READY, f"{READY_MESSAGE}, but: {failure.message}")
+    if syncer.installing:
+        if heartbeat.status is True:  # it runs, whatever was found some seconds ago
+            return Condition(ConditionType.READY, True, Reason.SYNCER_READY, READY_MESSAGE)
         return Condition(ConditionType.READY, None, Reason.SYNCER_INSTALLING, syncer.problem or _INSTALLING)
     if syncer.problem and not (heartbeat.status is True and was_ready):
         return Condition(ConditionType.READY, False, syncer.reason, syncer.problem)
     if heartbeat.status is not True:
-        return Condition(ConditionType.READY, False, Reason.ERROR_HEARTBEAT, heartbeat.message)
-    return Condition(ConditionType.READY, True, Reason.SYNCER_READY, syncer.problem or _READY)
+        message = f"{heartbeat.message}: {syncer.advice}" if syncer.advice else heartbeat.message
+        return Condition(ConditionType.READY, False, Reason.ERROR_HEARTBEAT, message)
+    return Condition(ConditionType.READY, True, Reason.SYNCER_READY, syncer.problem or READY_MESSAGE)

@@ -10,19 +10,18 @@ from kcp.multicluster.clusters.api import (
     FINALIZER,
     FORGET_ANNOTATION,
     KUBECONFIG_OF_LABEL,
-    NAMESPACES,
     SECRETS,
     Reason,
 )
 from kcp.multicluster.clusters.connecting import StepError
-from kcp.multicluster.clusters.copies import Owner, UnreadGroupError, delete_copies
+from kcp.multicluster.clusters.copies import Owner, UnreadGroupError, delete_copies, described
 from kcp.multicluster.clusters.imports import imported_resources
 from kcp.multicluster.clusters.modes.contract import SyncerMode
 from kcp.multicluster.clusters.records import ClusterRecord
 from kcp.multicluster.clusters.releasing import release_objects
 from kcp.multicluster.clusters.sessions import Session
 from kcp.multicluster.negotiation import remove_imports
-from kcp.multicluster.placement import CLUSTERS, IDENTITY_NAMESPACE
+from kcp.multicluster.placement import CLUSTERS
 from kcp.schema.raw_schemas import strings, text
 
 
@@ -54,7 +53,7 @@ class Removal:
     async def _empty(self, session: Session, record: ClusterRecord, upstream: Client) -> str:
         """Remove the syncer and the copies from the Kubernetes cluster. Returns what is waited for."""
         registration = await connecting.connect(record, session, upstream)
-        owner = Owner(record.uid, await _logical_cluster_uid(upstream))
+        owner = Owner(record.uid, await connecting.uid_of_logical_cluster(upstream))
         groups = {each.group for each in await imported_resources(upstream, record.name)}
         try:
             if not await self._mode.uninstall(registration):
@@ -65,17 +64,13 @@ class Removal:
                 f"Error removing what was synced to cluster {record.name}: {registration.secrets.described(error)}"
             )
             raise StepError(Reason.CLUSTER_UNREACHABLE, message) from error
-        return f"{left} objects and namespaces are being deleted from the cluster" if left else ""
+        return f"waiting until the cluster has deleted {described(left)}" if left else ""
 
 
 async def _forget(upstream: Client, record: ClusterRecord) -> None:
     """Note that nothing is left in the Kubernetes cluster, which need not be reached any more."""
     metadata = {"uid": record.uid, "annotations": {FORGET_ANNOTATION: "true"}}
     await upstream.resource(CLUSTERS).patch(record.name, {"metadata": metadata}, field_manager=FIELD_MANAGER)
-
-
-async def _logical_cluster_uid(upstream: Client) -> str:
-    return text((await upstream.resource(NAMESPACES).get(IDENTITY_NAMESPACE))["metadata"], "uid")
 
 
 async def _delete_kubeconfigs(upstream: Client, name: str) -> None:

@@ -29,7 +29,7 @@ class Session:
     ``checked`` when the last one that has ended began; ``answered`` is when the cluster was last asked what it is, and ``due``
     when it is checked next. ``offer`` is what was imported last, which is not done again before ``import_due`` unless it has
     changed. ``secret`` is the Secret that was read last, and its version; ``newest_secret`` is the version that the Cluster's
-    Secret has, if it is followed.
+    Secret has, if it is followed; ``home`` is the UID of the logical cluster.
     """
 
     key: ObjectKey
@@ -51,6 +51,7 @@ class Session:
     failing_since: float = 0.0
     failure: Failure | None = None
     facts: Facts | None = None
+    home: str = ""
     imported: Condition | None = None
     offer: Offer | None = None
     import_due: float = 0.0

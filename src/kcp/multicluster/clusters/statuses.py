@@ -50,7 +50,7 @@ def unique_condition(others: Sequence[str], uid: str) -> Condition:
     """Return the condition that names the Clusters that are the same Kubernetes cluster."""
     kind = ConditionType.UNIQUE_CLUSTER
     if not others:
-        return Condition(kind, True, Reason.REGISTERED_ONCE)
+        return Condition(kind, True, Reason.REGISTERED_ONCE, "No other Cluster here is the same Kubernetes cluster")
     named = ", ".join(sorted(others))
     message = (
         f"the same Kubernetes cluster as {named} (its namespace kube-system has the UID {uid}): remove all but one"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final, NamedTuple
 
-from kcp.multicluster.clusters.api import ConditionType
+from kcp.multicluster.clusters.api import ConditionType, Reason
 from kcp.multicluster.clusters.records import ClusterRecord
 from kcp.multicluster.conditions import condition_of
 from kcp.schema.raw_schemas import Raw, text
@@ -28,7 +28,9 @@ def transitions(record: ClusterRecord, status: Raw) -> Iterator[Transition]:
         before, after = (dict(condition_of(each, kind)) for each in (record.conditions, status["conditions"]))
         changed = text(after, "status") != text(before, "status")
         if changed and not (kind != ConditionType.READY and not before and text(after, "status") == "True"):
-            yield Transition(text(after, "status") == "False", text(after, "reason"), text(after, "message"))
+            reason = text(after, "reason")
+            is_warning = text(after, "status") == "False" and reason != Reason.REMOVING
+            yield Transition(is_warning, reason, text(after, "message"))
     if record.physical_uid and text(status, _UID) not in ("", record.physical_uid):
         message = (
             f"the kubeconfig is that of another Kubernetes cluster now, {text(status, _UID)} and not {record.physical_uid}: "

@@ -18,6 +18,8 @@ from kcp.schema.raw_schemas import schema, text
 CUSTOM_RESOURCE_DEFINITIONS: Final = APIResource(
     "apiextensions.k8s.io", "v1", "customresourcedefinitions", "CustomResourceDefinition", namespaced=False
 )
+_PAGE: Final = 100
+"""Definitions in a page of a list: each may have a megabyte."""
 _OWN_ANNOTATIONS: Final = ("kubectl.kubernetes.io/last-applied-configuration", ANNOTATION)
 
 
@@ -154,7 +156,7 @@ def _find(discovered: Sequence[APIResource], name: str) -> APIResource:
 async def _definitions(client: Client) -> dict[str, dict[str, Any]]:
     """Return the CustomResourceDefinitions of the cluster by name."""
     try:
-        items = (await client.resource(CUSTOM_RESOURCE_DEFINITIONS).list_all()).items
+        items = (await client.resource(CUSTOM_RESOURCE_DEFINITIONS).list_all(limit=_PAGE)).items
     except NotFoundError:
         return {}  # a server without CustomResourceDefinitions
     return {name: item for item in items if (name := text(schema(item, "metadata") or {}, "name"))}

@@ -13,7 +13,7 @@ from kcp.multicluster.crd_puller import CUSTOM_RESOURCE_DEFINITIONS, name_of
 from kcp.multicluster.placement import CLUSTERS
 from kcp.multicluster.splitter.clusters import Cluster
 from kcp.multicluster.splitter.kinds import SPLIT, WHOLE
-from kcp.multicluster.splitter.leaves import controller_name, controllers
+from kcp.multicluster.splitter.leaves import controller_name, controllers, with_spec
 
 Object = dict[str, Any]
 
@@ -106,9 +106,10 @@ class Caches:
         return self.informers.informer(root.resource).cache.get(root.key)
 
     def leaves(self, root: RootKey, uid: str) -> list[Object]:
-        """Return the leaves of a root with a UID."""
-        cache = self.informers.informer(root.resource).cache
-        return [each.decode() for each in cache.by_index(_CONTROLLER, uid) if each.key.cluster == root.key.cluster]
+        """Return the leaves of a root with a UID: an owner is in the namespace of what it owns, whatever others claim."""
+        cache, place = self.informers.informer(root.resource).cache, root.key[:2]
+        owned = (each for each in cache.by_index(_CONTROLLER, uid) if each.key[:2] == place)
+        return [with_spec(each.decode()) for each in owned]
 
     def note(self, root: RootKey, key: ObjectKey, version: str) -> None:
         """Note what was written: until the cache has it, the root is not planned again. An empty version is a deletion."""

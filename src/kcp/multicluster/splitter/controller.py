@@ -23,11 +23,11 @@ from kcp.client import (
     WorkQueue,
 )
 from kcp.multicluster.deployment_statuses import seconds_to_deadline
-from kcp.multicluster.placement import CLUSTER_LABEL, CLUSTERS, cluster_of
+from kcp.multicluster.placement import CLUSTERS, cluster_of, is_copy
 from kcp.multicluster.splitter.caches import Caches, RootKey
 from kcp.multicluster.splitter.clusters import cluster_of as use_of_cluster
 from kcp.multicluster.splitter.kinds import DEPLOYMENT, SPLIT
-from kcp.multicluster.splitter.leaves import controllers
+from kcp.multicluster.splitter.leaves import controllers, with_spec
 from kcp.multicluster.splitter.parts import is_finished
 from kcp.multicluster.splitter.placing import chosen_cluster
 from kcp.multicluster.splitter.planning import plan, situation
@@ -54,7 +54,9 @@ class SplitterController:
         self._queue: WorkQueue[RootKey] = WorkQueue(
             "splitter", self._reconcile, workers=_WORKERS, flow=lambda root: root.key.cluster
         )
-        self._clusters: WorkQueue[ObjectKey] = WorkQueue("splitter-clusters", self._update_cluster, workers=1)
+        self._clusters: WorkQueue[ObjectKey] = WorkQueue(
+            "splitter-clusters", self._update_cluster, workers=1, flow=lambda key: key.cluster
+        )
         self._caches = Caches(client, self._queue.add, self._clusters.add)
         self._events = EventRecorder(client, "deployment-splitter")
 
@@ -87,10 +89,10 @@ class SplitterController:
         if cached is None:
             self._caches.forget(key)
             return
-        if not self._caches.complete or len(self._clusters) or not self._caches.is_current(key):
+        if not self._caches.complete or self._clusters.is_waiting(key.key.cluster) or not self._caches.is_current(key):
             raise RetryError
-        root = cached.decode()
-        if "deletionTimestamp" in root["metadata"] or list(controllers(root)):
+        root = with_spec(cached.decode())
+        if "deletionTimestamp" in root["metadata"] or list(controllers(root)) or is_copy(root):
             return  # what deletes it also deletes its leaves; and what another controller makes is part of something else
         try:
             await self._split(key, root)
@@ -137,7 +139,7 @@ class SplitterController:
         """Ask the server whether a Cluster is gone before the leaf on it is deleted: a cache may be incomplete."""
         clusters = self._client.logical_cluster(key.key.cluster).resource(CLUSTERS)
         for each in planned.deletes:
-            name = each["metadata"]["labels"].get(CLUSTER_LABEL, "")
+            name = cluster_of(each)
             if name and name not in root.clusters:
                 try:
                     await clusters.get(name)

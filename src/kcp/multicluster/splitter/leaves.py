@@ -24,6 +24,8 @@ Object = dict[str, Any]
 
 TEMPLATE_GENERATION_ANNOTATION: Final = f"{GROUP}/template-generation"
 """The annotation of a leaf: the generation in which it got its template. A cluster that has observed it runs that template."""
+_DIGITS: Final = 18
+"""Digits of a generation; users can write longer ones."""
 STRATEGY_ANNOTATION: Final = f"{GROUP}/strategy"
 """The annotation of a leaf: the digest of the root's strategy from which its own was made, which may have other limits."""
 _NOT_COPIED: Final = (
@@ -69,6 +71,11 @@ class Leaf(NamedTuple):
         return max(0, self.wanted - self.available)
 
 
+def with_spec(found: Object) -> Object:
+    """Return an object that has a spec: schemas of clusters need not require one."""
+    return found if "spec" in found else {**found, "spec": {}}
+
+
 def wanted_copies(kind: SplitKind, root: Object) -> int:
     """Return the number of copies that a root wants."""
     return copies(root["spec"], kind.copies)
@@ -101,7 +108,7 @@ def _annotation(meta: Object, name: str) -> str:
 def _template_generation(meta: Object, default: int) -> int:
     """Return the generation in which a leaf got its template; the default where that is not known."""
     text = _annotation(meta, TEMPLATE_GENERATION_ANNOTATION)
-    return int(text) if text.isascii() and text.isdigit() else default
+    return int(text) if text.isascii() and text.isdigit() and len(text) <= _DIGITS else default
 
 
 def _strategy_digest(kind: SplitKind, root: Object) -> str:
@@ -153,7 +160,7 @@ def changed_leaf(
         own = spec.get(kind.strategy) if strategy is None else strategy
         wanted = {**wanted, kind.strategy: own} if own is not None else _without(wanted, kind.strategy)
     if not template:
-        wanted["template"] = spec["template"]
+        wanted = {**_without(wanted, "template"), **({"template": spec["template"]} if "template" in spec else {})}
     elif kind.updated and wanted.get("template") != spec.get("template"):
         annotations[TEMPLATE_GENERATION_ANNOTATION] = str(int(meta.get("generation", 1)) + 1)
     current = {name: value for name, value in (meta.get("annotations") or {}).items() if name != ANNOTATION}

@@ -12,8 +12,8 @@ from typing import Any, Final
 
 from kcp.multicluster.splitter.allocation import Share, allocate
 from kcp.multicluster.splitter.clusters import Use
-from kcp.multicluster.splitter.leaves import Leaf, changed_leaf, leaf_of, new_leaf
-from kcp.multicluster.splitter.roots import Plan, Root
+from kcp.multicluster.splitter.leaves import Leaf, changed_leaf, new_leaf
+from kcp.multicluster.splitter.roots import Plan, Root, leaves_of
 from kcp.multicluster.workloads import copies, is_true
 
 Object = dict[str, Any]
@@ -28,7 +28,7 @@ def is_finished(root: Object) -> bool:
 
 def plan_parts(root: Root) -> Plan:
     """Return what to write for a root."""
-    leaves = [leaf for each in root.leaves if not (leaf := leaf_of(root.kind, root.object, each)).deleting]
+    leaves = [leaf for leaf in leaves_of(root, root.leaves) if not leaf.deleting]
     done = [leaf for leaf in leaves if leaf.fully_available]
     undone = [leaf for leaf in leaves if not leaf.fully_available]
     if is_finished(root.object):
@@ -84,7 +84,7 @@ def _numbers(root: Root, wanted: int, parallelism: int) -> dict[str, int]:
 
 
 def _created(root: Root, parts: Sequence[tuple[str, int]], parallelism: Sequence[int]) -> list[Object]:
-    """Return new leaves. One that is being deleted holds its name, and its part is made anew when it is gone."""
+    """Return new leaves. One that is being deleted holds its name, and its part is made again when it is gone."""
     names = {each["metadata"]["name"] for each in root.leaves}
     living = {each["metadata"]["name"] for each in root.leaves if "deletionTimestamp" not in each["metadata"]}
     created = []

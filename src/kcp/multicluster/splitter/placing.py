@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any
 
-from kcp.multicluster.placement import GROUP, cluster_of
+from kcp.multicluster.placement import PLACED_ANNOTATION, cluster_of
 from kcp.multicluster.splitter.allocation import Share, allocate
 from kcp.multicluster.splitter.clusters import Cluster, Use
 from kcp.multicluster.splitter.policies import Policy
 
 Object = dict[str, Any]
-
-PLACED_ANNOTATION: Final = f"{GROUP}/placed"
-"""The annotation of an object whose cluster the splitter has chosen: the name of that. One that a user has chosen stays."""
 
 
 def chosen_cluster(object_: Object, clusters: Mapping[str, Cluster], policy: Policy, seed: str) -> str:

@@ -8,7 +8,7 @@ from typing import Any, Final
 from kcp.multicluster.splitter.allocation import UNBOUNDED, Share, allocate
 from kcp.multicluster.splitter.clusters import Use
 from kcp.multicluster.splitter.kinds import DEPLOYMENT, STATEFUL_SET
-from kcp.multicluster.splitter.leaves import Leaf, changed_leaf, leaf_of, new_leaf
+from kcp.multicluster.splitter.leaves import Leaf, changed_leaf, new_leaf
 from kcp.multicluster.splitter.moves import Held, next_copies
 from kcp.multicluster.splitter.parts import plan_parts
 from kcp.multicluster.splitter.rollouts import (
@@ -18,7 +18,7 @@ from kcp.multicluster.splitter.rollouts import (
     stateful_set_limits,
     with_limits,
 )
-from kcp.multicluster.splitter.roots import Plan, Root
+from kcp.multicluster.splitter.roots import Plan, Root, leaves_of
 from kcp.multicluster.splitter.statuses import Situation
 
 Object = dict[str, Any]
@@ -37,13 +37,14 @@ def plan(root: Root) -> Plan:
 
 def _plan_shares(root: Root) -> Plan:
     """Return what to write for a root whose copies may move between its leaves."""
-    found = [leaf_of(root.kind, root.object, each) for each in root.leaves]
+    found = leaves_of(root, root.leaves)
+    blocked = {leaf.cluster for leaf in found if leaf.deleting}
     leaves: dict[str, Leaf] = {}
-    superfluous, blocked = [], set()
+    superfluous = []
     for leaf in found:
         if leaf.deleting:
-            blocked.add(leaf.cluster)
-        elif leaf.cluster in leaves:
+            continue
+        if leaf.cluster in leaves:
             superfluous.append(leaf.object)
         else:
             leaves[leaf.cluster] = leaf
@@ -131,8 +132,9 @@ def situation(root: Root, leaves: Sequence[Object], taken: Collection[str]) -> S
 
     ``taken`` are the names of leaves that other objects have.
     """
-    found = [leaf_of(root.kind, root.object, each) for each in leaves]
-    counted = [leaf for leaf in found if not leaf.deleting and _counts(root, leaf)]
+    counted = [leaf for leaf in leaves_of(root, leaves) if not leaf.deleting and _counts(root, leaf)]
+    if not root.kind.fixed:
+        counted = list({leaf.cluster: leaf for leaf in reversed(counted)}.values())  # the first one of each cluster
     problems = [f'the name "{name}" is taken by an object that is no part of this one' for name in sorted(taken)]
     return Situation(sorted(counted, key=lambda leaf: leaf.cluster), problems, _trouble(root, counted))
 

@@ -45,7 +45,7 @@ def next_rollouts(limits: Limits, leaves: Sequence[Leaf], used: Mapping[str, Lim
 
     ``leaves`` are those on clusters that are ready; ``used`` are the limits of those that have the template. The limits
     of a rollout that is not complete are not available to others, unless the strategy has changed since: then they are divided
-    anew, among such rollouts first. Copies that are not available may be replaced at any time. Leaves for which nothing is
+    again, among such rollouts first. Copies that are not available may be replaced at any time. Leaves for which nothing is
     left wait.
     """
     incomplete = [leaf for leaf in leaves if leaf.template and not leaf.complete]

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
+from kcp.multicluster.placement import leaf_name
 from kcp.multicluster.splitter.clusters import Cluster, Use
 from kcp.multicluster.splitter.kinds import SplitKind
-from kcp.multicluster.splitter.leaves import wanted_copies
+from kcp.multicluster.splitter.leaves import Leaf, leaf_of, wanted_copies
 from kcp.multicluster.splitter.policies import Policy
 
 Object = dict[str, Any]
@@ -44,3 +45,17 @@ class Plan(NamedTuple):
     creates: list[Object]
     updates: list[Object]
     deletes: list[Object]
+
+
+def leaves_of(root: Root, found: Iterable[Object]) -> list[Leaf]:
+    """Return the states of leaves. Those that have the name of a cluster's leaf come first, and are of that cluster.
+
+    The label that says the same can be changed by users; the name cannot.
+    """
+    limit, name = root.kind.name_limit, root.object["metadata"]["name"]
+    named = {leaf_name(name, cluster, limit): cluster for cluster in root.clusters}
+    leaves = []
+    for each in sorted(found, key=lambda each: each["metadata"]["name"] not in named):
+        leaf = leaf_of(root.kind, root.object, each)
+        leaves.append(leaf._replace(cluster=named.get(each["metadata"]["name"], leaf.cluster)))
+    return leaves

@@ -25,6 +25,8 @@ Object = dict[str, Any]
 
 _FAILURE: Final = "ReplicaFailure"
 _PROGRESSING: Final = "Progressing"
+_MOST: Final = 2**31 - 1
+"""The largest count that a status can have. What clusters report is not trusted."""
 _MESSAGE: Final = 2000
 """Characters of a message that names clusters."""
 
@@ -78,7 +80,7 @@ def _sums(kind: SplitKind, situation: Situation) -> dict[str, int]:
                 found[field] += count(leaf.object.get("status") or {}, field)
             elif leaf.template and leaf.template_observed:
                 found[field] += leaf.updated
-    return found
+    return {field: min(number, _MOST) for field, number in found.items()}
 
 
 def _generation(root: Object) -> int:

@@ -6,11 +6,10 @@ from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
 from kcp.client import Client, EventRecorder, NotFoundError
-from kcp.multicluster.placement import CLUSTER_LABEL, cluster_of
+from kcp.multicluster.placement import CLUSTER_LABEL, PLACED_ANNOTATION, cluster_of
 from kcp.multicluster.splitter.caches import Caches, RootKey
 from kcp.multicluster.splitter.events import RootEvent, condition_events, leaf_events, placement_event
 from kcp.multicluster.splitter.kinds import SplitKind
-from kcp.multicluster.splitter.placing import PLACED_ANNOTATION
 from kcp.multicluster.splitter.roots import Plan
 from kcp.multicluster.workloads import merge_patch
 

@@ -7,20 +7,27 @@ puts there itself, and what belongs to copies that are gone and is being collect
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
 from contextlib import suppress
-from typing import Any, Final
+from typing import Final
 
-from kcp.client import APIResource, Client, ConflictError, ForbiddenError, NotFoundError, RetryError
-from kcp.multicluster.placement import CLUSTER_LABEL, MARK_LABEL, locator_of, mark_of
+from kcp.client import (
+    APIResource,
+    Client,
+    ConflictError,
+    ForbiddenError,
+    MethodNotAllowedError,
+    NotFoundError,
+    RetryError,
+)
+from kcp.client.objects import Object
+from kcp.multicluster.leftovers import Leftover, kind_of, leftover, may_be_left
+from kcp.multicluster.placement import CLUSTER_LABEL, locator_of, mark_of
 from kcp.multicluster.syncer import upstream
 from kcp.multicluster.syncer.downstream import is_namespace_of
 from kcp.multicluster.syncer.ownership import metadata_of
 from kcp.multicluster.syncer.reconciling import Shared
 from kcp.multicluster.syncer.upstream import NAMESPACES
 
-_KUBERNETES_OWN: Final = {"configmaps": ("kube-root-ca.crt",), "serviceaccounts": ("default",)}
-"""What each namespace of a cluster has, by resource."""
 _CHECKED: Final = 100
 """Objects of a resource in a namespace that are looked at: more than these keep the namespace."""
 
@@ -70,38 +77,27 @@ class NamespaceCleaner:
                 return True
         return False
 
-    async def _has_copies(self, name: str) -> bool:
-        """Whether the namespace has copies, also of types that are not synced at the moment."""
-        selector = {MARK_LABEL: self._shared.identity.cluster_uid}
-        for resource in (await self._downstream.discovery.all()).preferred():
-            if not resource.namespaced or "list" not in resource.verbs:
-                continue
-            with suppress(ForbiddenError, NotFoundError):  # what the syncer may not list, it has not made
-                if await upstream.has_assigned(self._downstream, resource, name, selector):
-                    return True
-        return False
-
     async def _is_used_downstream(self, name: str) -> bool:
-        if await self._has_copies(name):
-            return True
-        for synced in list(self._shared.types.values()):
-            resource = synced.pair.downstream
-            listed = await self._downstream.resource(resource, name).list(limit=_CHECKED, metadata_only=True)
-            used = next((item for item in listed.items if not _is_expendable(resource, item)), None)
-            if used is not None:
+        """Whether the namespace has copies, or what is not the syncer's, also of types that are not synced. Raises RetryError."""
+        found = await self._downstream.discovery.refresh()
+        if found.failed:
+            raise RetryError(f"whether the namespace {name} is used is not known: discovery is incomplete")
+        left: list[tuple[APIResource, Object]] = []
+        kinds = set()
+        for resource in filter(may_be_left, found.preferred()):
+            with suppress(
+                ForbiddenError, NotFoundError, MethodNotAllowedError
+            ):  # it has made nothing that it may not list
+                page = await self._downstream.resource(resource, name).list(limit=_CHECKED, metadata_only=True)
+                if page.continue_:
+                    return True
+                left += [(resource, item) for item in page.items]
+                kinds.add(kind_of(resource))
+        for resource, item in left:
+            if leftover(resource.group_resource, item, kinds) is Leftover.FOREIGN:
                 logger.info(
                     "the namespace %s of the cluster is kept: it has %s %s",
-                    *(name, resource.plural, metadata_of(used).get("name")),
+                    *(name, resource.plural, metadata_of(item).get("name")),
                 )
                 return True
-            if listed.continue_:
-                return True
         return False
-
-
-def _is_expendable(resource: APIResource, item: Mapping[str, Any]) -> bool:
-    """Return whether an object does not keep a namespace: it is Kubernetes' own, or belongs to another object."""
-    meta = metadata_of(item)
-    if meta.get("name") in _KUBERNETES_OWN.get(resource.plural, ()):
-        return True
-    return any(reference.get("controller") for reference in meta.get("ownerReferences") or ())

@@ -10,8 +10,11 @@ import orjson
 
 
 def digest(value: Any) -> str:
-    """Return a digest of a JSON value that does not depend on the order of fields."""
-    data = orjson.dumps(value, option=orjson.OPT_SORT_KEYS)
+    """Return a digest of a JSON value that does not depend on the order of fields. Values nested too deeply have the same one."""
+    try:
+        data = orjson.dumps(value, option=orjson.OPT_SORT_KEYS)
+    except TypeError:  # more than 254 levels: no server of Kubernetes accepts it
+        data = b"nested too deeply"
     return hashlib.blake2b(data, digest_size=15).hexdigest()
 
 

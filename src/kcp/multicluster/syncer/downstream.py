@@ -13,13 +13,15 @@ from kcp.client import (
     NotFoundError,
     RetryError,
     StatusError,
+    TransportError,
 )
 from kcp.client.objects import Object
+from kcp.client.watching import has_metadata
 from kcp.multicluster.placement import FIELD_MANAGER, LOCATOR_ANNOTATION, MARK_LABEL, Locator, locator_of, mark_of
 from kcp.multicluster.syncer.decisions import Copy
 from kcp.multicluster.syncer.ownership import Identity, metadata_of
 from kcp.multicluster.syncer.sources import View
-from kcp.multicluster.syncer.statuses import Problem
+from kcp.multicluster.syncer.statuses import Problem, problem_of
 from kcp.multicluster.syncer.upstream import NAMESPACES, read_object
 
 REFUSED: Final = (400, 403, 405, 409, 413, 415, 422)
@@ -51,7 +53,8 @@ class Copies:
 
     async def read(self, namespace: str, name: str) -> Object | None:
         """Read an object; None if it does not exist. Raises StatusError, TransportError."""
-        return await read_object(self._client, self.resource, namespace, name)
+        found = await read_object(self._client, self.resource, namespace, name)
+        return None if found is None else _checked(found)
 
     async def apply(self, wanted: Object, present: Object | None) -> Object:
         """Apply a copy. Returns the object. Raises ProblemError if it is refused, RetryError, StatusError, TransportError.
@@ -64,14 +67,14 @@ class Copies:
             wanted = {**wanted, "metadata": {**meta, "uid": present["metadata"]["uid"]}}
         verbs = self._client.resource(self.resource, meta["namespace"])
         try:
-            return await verbs.apply(wanted, field_manager=FIELD_MANAGER, force=present is not None)
+            return _checked(await verbs.apply(wanted, field_manager=FIELD_MANAGER, force=present is not None))
         except (ConflictError, InvalidError) as error:
             if present is not None and (isinstance(error, ConflictError) or _another_uid(error)):
                 raise RetryError(str(error)) from error
-            raise ProblemError(refusal(error)) from error
+            raise ProblemError(problem_of(error)) from error
         except StatusError as error:
             if error.code in REFUSED:
-                raise ProblemError(refusal(error)) from error
+                raise ProblemError(problem_of(error)) from error
             raise
 
     async def delete(self, found: Object) -> None:
@@ -91,9 +94,11 @@ class Copies:
             raise RetryError(str(error)) from error
 
 
-def refusal(error: StatusError) -> Problem:
-    """Return the problem of a refused request."""
-    return Problem(error.reason or "Refused", str(error))
+def _checked(found: Object) -> Object:
+    """Return an object of the cluster if it is one. Raises TransportError."""
+    if not has_metadata(found):
+        raise TransportError("the cluster has answered with something that is no object")
+    return found
 
 
 def _another_uid(error: StatusError) -> bool:
@@ -138,17 +143,17 @@ class Namespaces:
             }
         }
         try:
-            return await self._verbs.create(wanted, field_manager=FIELD_MANAGER)
+            return _checked(await self._verbs.create(wanted, field_manager=FIELD_MANAGER))
         except StatusError as error:
             if error.code == 409:
                 return await self._adopt(name, namespace)
             if error.code in REFUSED:
-                raise ProblemError(refusal(error)) from error
+                raise ProblemError(problem_of(error)) from error
             raise
 
     async def _adopt(self, name: str, namespace: str) -> Object:
         """Return a namespace that exists; if it is ours without its mark, mark it."""
-        found = await self._verbs.get(name)
+        found = _checked(await self._verbs.get(name))
         self._check(found, namespace)
         if mark_of(found) != self._identity.cluster_uid:
             meta = found["metadata"]
@@ -157,7 +162,7 @@ class Namespaces:
                 "resourceVersion": meta["resourceVersion"],
                 "labels": {MARK_LABEL: self._identity.cluster_uid},
             }
-            found = await self._verbs.patch(name, {"metadata": patch}, field_manager=FIELD_MANAGER)
+            found = _checked(await self._verbs.patch(name, {"metadata": patch}, field_manager=FIELD_MANAGER))
         return found
 
     def _check(self, found: Object, namespace: str) -> None:

@@ -6,12 +6,15 @@ which version of it was written. The list of those upstream is all that is remem
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from typing import Any, Final, NamedTuple
 
 from kcp.client import CachedObject, Client, NotFoundError
+from kcp.client.events.correlation import BURST, RATE
 from kcp.client.events.recorder import EVENTS
 from kcp.client.objects import Object
+from kcp.client.transport.rate_limits import TokenBucket
 from kcp.client.versions import is_older
 from kcp.multicluster.placement import CLUSTER_LABEL, GROUP, shorten
 from kcp.multicluster.syncer.ownership import annotations_of, metadata_of
@@ -23,6 +26,10 @@ _COPIED: Final = (
     *("source", "reportingComponent", "reportingInstance", "series", "action"),
 )
 _NAME: Final = 253
+_BURST: Final = 8 * BURST
+_RATE: Final = 8 * RATE
+"""Events about an object at once, and a second: those of some components. A cluster is not trusted not to flood kcp."""
+_REMEMBERED: Final = 4096
 
 
 class Subject(NamedTuple):
@@ -38,7 +45,7 @@ class Subject(NamedTuple):
 def event_upstream(event: Mapping[str, Any], subject: Subject, cluster: str) -> Object:
     """Return the event upstream for one downstream."""
     meta = metadata_of(event)
-    about = event.get("involvedObject") or {}
+    about = event["involvedObject"]
     reference = {
         "apiVersion": subject.api_version,
         "kind": subject.kind,
@@ -75,6 +82,15 @@ class EventWriter:
         self._upstream = upstream
         self._cluster = cluster
         self._written = written
+        self._buckets: OrderedDict[str, TokenBucket] = OrderedDict()
+
+    def _may_write(self, subject: Subject) -> bool:
+        """Return whether there may be another event about an object now. Kubernetes' own recorders stay far below the limit."""
+        bucket = self._buckets.setdefault(subject.uid, TokenBucket(_RATE, _BURST))
+        self._buckets.move_to_end(subject.uid)
+        if len(self._buckets) > _REMEMBERED:
+            self._buckets.popitem(last=False)
+        return bucket.try_take()
 
     async def write(self, event: Mapping[str, Any], subject: Subject) -> None:
         """Write an event, unless this version of it was written, or a later one. Raises StatusError, TransportError."""
@@ -83,6 +99,8 @@ class EventWriter:
         cached, version = self._written(meta["namespace"], meta["name"]), meta["annotations"][VERSION_ANNOTATION]
         written = "" if cached is None else str(annotations_of(cached.decode()).get(VERSION_ANNOTATION))
         if version == written or is_older(version, written):
+            return
+        if not self._may_write(subject):
             return
         try:
             await self._upstream.resource(EVENTS, meta["namespace"]).apply(

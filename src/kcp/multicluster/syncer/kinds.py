@@ -12,6 +12,7 @@ import yaml
 
 from kcp.api.kinds import GroupResource
 from kcp.api.object_references import DEPENDENCIES, REFERENCES, Paths
+from kcp.client import APIResource
 
 
 class Exclusion(NamedTuple):
@@ -53,6 +54,8 @@ class Kinds(NamedTuple):
     omitted_annotations: frozenset[str]
     dependencies: frozenset[str]
     """The resources whose objects follow those that name them."""
+    owned: Mapping[tuple[str, str], APIResource]
+    """The resources whose objects controllers make for copies, by API version and kind."""
 
     def of(self, resource: GroupResource) -> KindRules:
         """Return the rules of a resource."""
@@ -70,8 +73,14 @@ def _read(table: Mapping[str, Any]) -> Kinds:
     references = {str(resource): paths for resource, paths in REFERENCES.items()}
     entries = table["resources"]
     rules = {name: _rules(entries.get(name, {}), references.get(name, {})) for name in entries.keys() | references}
+    made = [APIResource(each["group"], each["version"], each["plural"], each["kind"]) for each in table["owned"]]
     return Kinds(
-        rules, tuple(table["native"]), table["neverSynced"], frozenset(table["omittedAnnotations"]), DEPENDENCIES
+        rules,
+        tuple(table["native"]),
+        table["neverSynced"],
+        frozenset(table["omittedAnnotations"]),
+        DEPENDENCIES,
+        {(each.api_version, each.kind): each for each in made},
     )
 
 

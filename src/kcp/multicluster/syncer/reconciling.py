@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
 
 from kcp.api.kinds import GroupResource
-from kcp.client import Client, ConflictError, EventRecorder, InvalidError, NotFoundError, RetryError
+from kcp.client import Client, ConflictError, EventRecorder, NotFoundError, RetryError, StatusError
+from kcp.client.errors import described
 from kcp.client.objects import Object
 from kcp.multicluster.placement import SYNC_ERROR_ANNOTATION, cluster_of
 from kcp.multicluster.syncer import upstream
@@ -30,6 +31,8 @@ from kcp.multicluster.syncer.transforms import (
     references_of,
 )
 
+_REFUSED: Final = (413, 422)
+"""The codes of responses that refuse a status: what the cluster says is too large, or no status of this type."""
 _LAG: Final = 3.0
 """Seconds for which a cache may not show what was written. Until it does, further requests would repeat the last ones."""
 
@@ -189,7 +192,9 @@ class Reconciliation:
     async def _read_source(self) -> None:
         """Read the source, then whether the server is still the one that the syncer belongs to."""
         shared, key = self._shared, self._key
-        self._source = await upstream.read_object(shared.client, self._synced.pair.upstream, key.namespace, key.name)
+        self._source = await upstream.read_source(
+            shared.client, self._synced.pair.upstream, self._identity.cluster, key.namespace, key.name
+        )
         self._is_whole = True
         if self._source is not None and not self._is_assigned() and self._synced.follows_others:
             self._is_needed = await is_needed(shared.client, self._identity.cluster, shared.types, key)
@@ -340,9 +345,11 @@ class Reconciliation:
             )
         except NotFoundError as error:
             raise RetryError(str(error)) from error
-        except InvalidError as error:
-            if (error.details or {}).get("name"):  # else another object has the name by now
-                self._record(Problem("StatusNotWritten", str(error)))
+        except StatusError as error:
+            if error.code not in _REFUSED:
+                raise
+            if error.code == 413 or (error.details or {}).get("name"):  # else another object has the name by now
+                self._record(Problem("StatusNotWritten", described(error)))
             raise RetryError(str(error)) from error
         self._shared.statuses[self._key] = Written.of(comparable, self._source, written, _time() + _LAG)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -10,6 +11,7 @@ from kcp.client import Client, ClientConfiguration
 from kcp.multicluster.running import log_failure, run_again
 from kcp.multicluster.syncer.metrics import SyncerMetrics
 from kcp.multicluster.syncer.syncer import Syncer, SyncerSettings
+from kcp.multicluster.syncer.token_renewal import TokenRenewal
 from kcp.multicluster.syncer.upstream import IdentityError
 from kcp.plain_http import NOT_FOUND, PlainListener, Response
 
@@ -24,12 +26,15 @@ class SyncerProcess:
         cluster: str,
         cluster_uid: str = "",
         settings: SyncerSettings | None = None,
+        token_secret: tuple[str, str] | None = None,
     ) -> None:
+        """``token_secret`` is the namespace and name of the Secret downstream with the token for upstream, to be renewed."""
         self._upstream = dataclasses.replace(upstream, qps=0.0)  # the workers of the queue bound the requests in flight
         self._downstream = dataclasses.replace(downstream, qps=0.0)
         self._cluster = cluster
         self._cluster_uid = cluster_uid
         self._settings = settings
+        self._token_secret = token_secret
         self._syncer: Syncer | None = None
         self.metrics = SyncerMetrics()
 
@@ -48,9 +53,23 @@ class SyncerProcess:
                 upstream, downstream, self._cluster, self._cluster_uid, self._settings, metrics=self.metrics
             )
             try:
-                await self._syncer.run()
+                async with self._renewing(upstream, downstream):
+                    await self._syncer.run()
             finally:
                 self._syncer = None
+
+    @asynccontextmanager
+    async def _renewing(self, upstream: Client, downstream: Client) -> AsyncIterator[None]:
+        """Renew the token until the end of the block."""
+        if self._token_secret is None:
+            yield
+            return
+        task = asyncio.create_task(TokenRenewal(upstream, downstream, self._token_secret).run())
+        try:
+            yield
+        finally:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
 
 
 @asynccontextmanager

@@ -12,10 +12,10 @@ from collections.abc import Callable
 from contextlib import aclosing
 from typing import Final
 
-from kcp.client import ALL_NAMESPACES, APIResource, Client, ClientError, FollowOptions, StatusError
+from kcp.client import ALL_NAMESPACES, APIResource, Client, ClientError, FollowOptions, StatusError, WatchEvent
 from kcp.client.events.recorder import EVENTS
 from kcp.client.objects import Object
-from kcp.client.reflectors import Reflector
+from kcp.client.reflectors import Reflector, ReflectorTarget
 from kcp.logical_clusters import ANNOTATION, LogicalClusterName
 from kcp.multicluster.negotiation.api import IMPORTS
 from kcp.multicluster.placement import CLUSTER_LABEL, CLUSTERS, MARK_LABEL, cluster_of, mark_of
@@ -23,11 +23,11 @@ from kcp.multicluster.shared_requests import SharedRequests
 from kcp.multicluster.syncer.ownership import annotations_of, metadata_of
 from kcp.multicluster.syncer.shared_watches import SharedWatch, SharedWatches, place_of
 from kcp.multicluster.syncer.sources import (
-    EventTarget,
     Handler,
     ObjectSource,
     View,
     nothing,
+    placement_metadata,
     probe,
     shortened_import,
 )
@@ -81,7 +81,9 @@ class _SharedSource:
         return self._view(watch, handler, self._cluster)
 
     def dependencies(self, resource: APIResource, handler: Handler) -> View:
-        watch = self._watches.watch(resource, _whole, FollowOptions(metadata_only=True), _METADATA)
+        watch = self._watches.watch(
+            resource, _whole, FollowOptions(metadata_only=True), _METADATA, transform=placement_metadata
+        )
         return self._view(watch, handler, "")
 
     def cluster(self, handler: Handler) -> View:
@@ -159,10 +161,10 @@ class SharedCopies:
         """Return the objects that have the mark."""
         return self._watch(resource).view(mark, handler)
 
-    async def follow_events(self, mark: str, namespaces: View, take: Callable[[Object], None]) -> None:
-        """Call a function with the Events of namespaces, until cancelled."""
+    async def follow_events(self, mark: str, namespaces: View, target: ReflectorTarget) -> None:
+        """Give a target the Events of namespaces, until cancelled."""
         await namespaces.synchronized()
-        await self._events.follow(mark, [cached.key.name for cached in namespaces], take)
+        await self._events.follow(mark, [cached.key.name for cached in namespaces], target)
 
     def _mark_of_namespace(self, name: str) -> str | None:
         watch = self._watches.running(NAMESPACES)
@@ -182,42 +184,59 @@ class SharedCopies:
         await self._requests.answer("version", self._client.version, since)
 
 
-Take = Callable[[Object], None]
-
-
 class _SharedEvents:
     """One watch of a cluster's Events, each of which goes to the syncer whose mark its namespace has."""
 
     def __init__(self, client: Client, mark_of_namespace: Callable[[str], str | None]) -> None:
         self._client = client
         self._mark_of_namespace = mark_of_namespace
-        self._takers: dict[str, Take] = {}
+        self._targets: dict[str, ReflectorTarget] = {}
         self._task: asyncio.Task[None] | None = None
 
-    async def follow(self, mark: str, namespaces: list[str], take: Take) -> None:
-        """Take the Events of the mark from now on, and those that its namespaces have, until cancelled."""
-        self._takers[mark] = take
+    async def follow(self, mark: str, namespaces: list[str], target: ReflectorTarget) -> None:
+        """Give a target the Events of the mark from now on, and those that its namespaces have, until cancelled."""
+        self._targets[mark] = target
         try:
             if self._task is None:
-                reflector = Reflector(self._client.resource(EVENTS, ALL_NAMESPACES), EventTarget(self._dispatch))
+                reflector = Reflector(self._client.resource(EVENTS, ALL_NAMESPACES), self)
                 self._task = asyncio.create_task(reflector.run(), name=str(reflector))
-            await self._take_present(namespaces, take)
+            await self._put_present(namespaces, target)
             await asyncio.get_running_loop().create_future()  # until cancelled
         finally:
-            if self._takers.get(mark) is take:
-                del self._takers[mark]
-            if not self._takers and self._task is not None:
+            if self._targets.get(mark) is target:
+                del self._targets[mark]
+            if not self._targets and self._task is not None:
                 task, self._task = self._task, None
                 task.cancel()
                 await asyncio.gather(task, return_exceptions=True)
 
-    def _dispatch(self, event: Object) -> None:
-        mark = self._mark_of_namespace(str(metadata_of(event).get("namespace")))
-        take = None if mark is None else self._takers.get(mark)
-        if take is not None:
-            take(event)
+    def begin(self) -> None:
+        """Begin a list."""
+        for target in self._targets.values():
+            target.begin()
 
-    async def _take_present(self, namespaces: list[str], take: Take) -> None:
+    def end(self) -> None:
+        """End a list."""
+        for target in self._targets.values():
+            target.end()
+
+    def put(self, object_: Object) -> None:
+        """Give an Event of a list to its syncer."""
+        target = self._target_of(object_)
+        if target is not None:
+            target.put(object_)
+
+    def apply(self, event: WatchEvent) -> None:
+        """Give a change of an Event to its syncer."""
+        target = self._target_of(event.object)
+        if target is not None:
+            target.apply(event)
+
+    def _target_of(self, event: Object) -> ReflectorTarget | None:
+        mark = self._mark_of_namespace(str(metadata_of(event).get("namespace")))
+        return None if mark is None else self._targets.get(mark)
+
+    async def _put_present(self, namespaces: list[str], target: ReflectorTarget) -> None:
         """Give the Events that are there already: the watch may have shown them before there was this syncer."""
         for namespace in namespaces if len(namespaces) < _EVERYWHERE else [ALL_NAMESPACES]:
             while True:
@@ -225,7 +244,7 @@ class _SharedEvents:
                     async with aclosing(self._client.resource(EVENTS, namespace).pages(limit=_PAGE)) as pages:
                         async for page in pages:
                             for event in page.items:
-                                take(event)
+                                target.put(event)
                     break
                 except (StatusError, ClientError) as error:
                     logger.warning("the events of a cluster cannot be listed: %s", error)

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 from kcp.client import (
     ALL_NAMESPACES,
@@ -16,14 +16,27 @@ from kcp.client import (
     FollowOptions,
     Informer,
     ObjectKey,
-    WatchEvent,
 )
 from kcp.client.events.recorder import EVENTS
-from kcp.client.objects import DELETED, Object
-from kcp.client.reflectors import Reflector
-from kcp.logical_clusters import LogicalClusterName
+from kcp.client.objects import Object
+from kcp.client.reflectors import Reflector, ReflectorTarget
+from kcp.logical_clusters import ANNOTATION, LogicalClusterName
 from kcp.multicluster.negotiation.api import IMPORTS
-from kcp.multicluster.placement import CLUSTER_LABEL, CLUSTERS, MARK_LABEL, held_label
+from kcp.multicluster.placement import (
+    CLUSTER_LABEL,
+    CLUSTERS,
+    HELD_PREFIX,
+    MARK_LABEL,
+    SYNC_ERROR_ANNOTATION,
+    held_label,
+)
+from kcp.multicluster.syncer.transforms import FIELD_PREFIX
+
+_PLACING: Final = frozenset(
+    ("name", "namespace", "uid", "resourceVersion", "deletionTimestamp", "finalizers", "labels", "annotations")
+)
+_LABELS: Final = (CLUSTER_LABEL, HELD_PREFIX)
+_ANNOTATIONS: Final = (ANNOTATION, SYNC_ERROR_ANNOTATION, FIELD_PREFIX)
 
 Handler = Callable[[CachedObject | None, CachedObject | None], None]
 """Called with an object before and after a change."""
@@ -80,8 +93,8 @@ class CopySource(Protocol):
     def copies(self, resource: APIResource, mark: str, handler: Handler) -> View:
         """Return the objects that have the mark."""
 
-    async def follow_events(self, mark: str, namespaces: View, take: Callable[[Object], None]) -> None:
-        """Call a function with the Events of ``namespaces``, which have the mark, until cancelled. There may be others."""
+    async def follow_events(self, mark: str, namespaces: View, target: ReflectorTarget) -> None:
+        """Give a target the Events of ``namespaces``, which have the mark, until cancelled. There may be others."""
 
     async def probe(self, resource: APIResource, mark: str) -> None:
         """Check that a resource can be listed. Raises StatusError, ClientError."""
@@ -93,6 +106,17 @@ class CopySource(Protocol):
 def without_managed_fields(api_object: Object) -> Object:
     """Return an object without its managed fields, which no decision needs."""
     api_object["metadata"].pop("managedFields", None)
+    return api_object
+
+
+def placement_metadata(api_object: Object) -> Object:
+    """Return the metadata that decides what follows whom: other labels and annotations may be large, and are of many tenants."""
+    meta = api_object["metadata"]
+    for field in [each for each in meta if each not in _PLACING]:
+        del meta[field]
+    for field, are_kept in (("labels", _LABELS), ("annotations", _ANNOTATIONS)):
+        if field in meta:
+            meta[field] = {key: value for key, value in meta[field].items() if key.startswith(are_kept)}
     return api_object
 
 
@@ -200,11 +224,11 @@ class OwnCopies:
         """Return the objects that have the mark."""
         return view_of(self._client, resource, handler, label_selector={MARK_LABEL: mark})
 
-    async def follow_events(self, mark: str, namespaces: View, take: Callable[[Object], None]) -> None:
-        """Call a function with the Events of all namespaces, until cancelled."""
+    async def follow_events(self, mark: str, namespaces: View, target: ReflectorTarget) -> None:
+        """Give a target the Events of all namespaces, until cancelled."""
         del mark
         await namespaces.synchronized()
-        await Reflector(self._client.resource(EVENTS, ALL_NAMESPACES), EventTarget(take)).run()
+        await Reflector(self._client.resource(EVENTS, ALL_NAMESPACES), target).run()
 
     async def probe(self, resource: APIResource, mark: str) -> None:
         """Check that a resource can be listed. Raises StatusError, ClientError."""
@@ -220,21 +244,3 @@ async def probe(client: Client, resource: APIResource, selector: dict[str, str] 
     """Check that a resource can be listed: an informer would only try again and again. Raises StatusError, ClientError."""
     verbs = client.resource(resource, ALL_NAMESPACES)
     await verbs.list(limit=1, label_selector=selector, metadata_only=True)
-
-
-class EventTarget:
-    """The target of a reflector of Events, none of which is kept: each is given to a function."""
-
-    def __init__(self, take: Callable[[Object], None]) -> None:
-        self.put = take
-
-    def begin(self) -> None:
-        """Begin a list: Events upstream say what was written of it."""
-
-    def end(self) -> None:
-        """End a list."""
-
-    def apply(self, event: WatchEvent) -> None:
-        """Give an Event that is new, or was counted again. One that expired stays upstream until it expires there."""
-        if event.type != DELETED:
-            self.put(event.object)

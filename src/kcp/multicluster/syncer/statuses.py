@@ -6,10 +6,12 @@ the source, or ``kubectl rollout status`` would take an old status for a present
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any, Final, NamedTuple
 
 from kcp.api.times import now
+from kcp.client.errors import StatusError, described
 from kcp.client.versions import is_older
 from kcp.multicluster.conditions import condition_of
 from kcp.multicluster.syncer.comparisons import digest
@@ -18,6 +20,12 @@ from kcp.multicluster.syncer.transforms import GENERATION_ANNOTATION
 
 SYNCED: Final = "Synced"
 """The type of the condition. It is there while the cluster does not have the present state of the object."""
+
+
+_GENERATION: Final = re.compile("[0-9]{1,18}")
+_REASON: Final = re.compile(r"[A-Za-z][A-Za-z0-9]{0,63}")
+_MESSAGE: Final = 1024
+"""Characters of a message, as in Events."""
 
 
 class Problem(NamedTuple):
@@ -30,9 +38,16 @@ class Problem(NamedTuple):
         return f"{self.reason}: {self.message}"
 
 
+def problem_of(error: Exception, otherwise: str = "Refused", prefix: str = "") -> Problem:
+    """Return the problem of a failed request: the reason of its Status, else ``otherwise``. The server is not trusted."""
+    reason = error.reason if isinstance(error, StatusError) and _REASON.fullmatch(error.reason) else otherwise
+    return Problem(reason, f"{prefix}{described(error)}"[:_MESSAGE])
+
+
 def status_for_source(live: Mapping[str, Any], before: Mapping[str, Any], problem: Problem | None) -> dict[str, Any]:
     """Return the status of an object upstream from its copy. ``before`` is its present status."""
-    status = dict(live.get("status") or {})
+    found = live.get("status")
+    status = dict(found) if isinstance(found, dict) else {}
     generations = _Generations.of(live)
     if generations is not None:
         status = _translated(status, before, generations)
@@ -47,10 +62,11 @@ def status_for_source(live: Mapping[str, Any], before: Mapping[str, Any], proble
 def with_problem(status: dict[str, Any], before: Mapping[str, Any], problem: Problem | None) -> dict[str, Any]:
     """Return a status with the condition of a problem, or without it."""
     conditions = status.get("conditions")
-    others = [each for each in conditions or () if not (isinstance(each, dict) and each.get("type") == SYNCED)]
+    listed = conditions if isinstance(conditions, list) else []
+    others = [each for each in listed if not (isinstance(each, dict) and each.get("type") == SYNCED)]
     if problem is not None:
         return {**status, "conditions": [*others, _condition(problem, before)]}
-    if isinstance(conditions, list) and len(others) != len(conditions):
+    if len(others) != len(listed):
         status = {name: value for name, value in status.items() if name != "conditions"}
         return {**status, "conditions": others} if others else status
     return status
@@ -120,7 +136,7 @@ class _Generations(NamedTuple):
     @classmethod
     def of(cls, live: Mapping[str, Any]) -> _Generations | None:
         generation, shown = metadata_of(live).get("generation"), annotations_of(live).get(GENERATION_ANNOTATION)
-        if not isinstance(generation, int) or not isinstance(shown, str) or not (shown.isascii() and shown.isdigit()):
+        if not isinstance(generation, int) or not isinstance(shown, str) or not _GENERATION.fullmatch(shown):
             return None
         return cls(generation, int(shown))
 

@@ -157,7 +157,9 @@ class Syncer:
             tasks.create_task(self._heartbeat.run(settings.heartbeat_interval))
             tasks.create_task(self._watch_identity())
             if settings.events:
-                follower = EventFollower(self._shared, spaces, self._source, self._copies, self._types.first_choice)
+                follower = EventFollower(
+                    self._shared, self._down, spaces, (self._source, self._copies), self._types.first_choice
+                )
                 tasks.create_task(follower.run())
 
     def _start_type(self, pair: Pair) -> SyncedType:

@@ -25,6 +25,8 @@ DIGEST_ANNOTATION: Final = f"{GROUP}/digest"
 """The annotation of a copy: the digest of what was applied."""
 FIELD_PREFIX: Final = f"cluster.{GROUP}/"
 """The start of annotations upstream that have what the cluster decided."""
+_SHOWN: Final = 16 * 1024
+"""Characters of the longest annotation. A longer one is none that Kubernetes makes, and would take the room of the others."""
 _OWN_DOMAIN: Final = "kcp.io"
 
 
@@ -107,5 +109,7 @@ def field_annotations(live: Mapping[str, Any], rules: KindRules) -> dict[str, st
         if not values:
             continue
         value = values if "[]" in path else values[0]
-        found[FIELD_PREFIX + word] = value if isinstance(value, str) else orjson.dumps(value).decode()
+        shown = value if isinstance(value, str) else orjson.dumps(value).decode()
+        if len(shown) <= _SHOWN:
+            found[FIELD_PREFIX + word] = shown
     return found

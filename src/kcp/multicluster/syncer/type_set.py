@@ -14,9 +14,11 @@ from kcp.multicluster.negotiation.api import IMPORTS
 from kcp.multicluster.syncer.choosing import Choice, Pair, choose, offered_versions
 from kcp.multicluster.syncer.ownership import Identity
 from kcp.multicluster.syncer.sources import CopySource, ObjectSource, View
-from kcp.multicluster.syncer.statuses import Problem
+from kcp.multicluster.syncer.statuses import Problem, problem_of
 from kcp.multicluster.syncer.synced_types import SyncedType
 
+_FIRST_RETRY: Final = 1.0
+"""Seconds until the choice is made again while something is missing: twice as long each time."""
 _CONDITIONS_SETTLE: Final = 0.2
 """Seconds after a change of imports, of which there are many at a time, until the choice is made again."""
 
@@ -63,18 +65,23 @@ class TypeSet:
         await self._first_choice.wait()
 
     async def run(self, interval: float, retry: float) -> None:
-        """Choose now, when imports change, and every ``interval`` seconds, or ``retry`` while resources are stopped."""
+        """Choose now, when imports change, and every ``interval`` seconds; more often while something is missing.
+
+        At first that is after a second, at last after ``retry`` seconds: a logical cluster may be about to get what is missing.
+        """
+        delay = min(_FIRST_RETRY, retry)
         async with asyncio.TaskGroup() as self._tasks:  # a type that fails to start ends the syncer, which begins again
             try:
                 while True:
                     self._changed.clear()
                     await self._refresh()
                     try:
-                        async with asyncio.timeout(interval if self._is_settled() else min(interval, retry)):
+                        async with asyncio.timeout(interval if self._is_settled() else min(interval, delay)):
                             await self._changed.wait()
                         await asyncio.sleep(_CONDITIONS_SETTLE)
+                        delay = min(_FIRST_RETRY, retry)
                     except TimeoutError:
-                        continue
+                        delay = min(2 * delay, retry)
             finally:
                 await self._stop_all()
 
@@ -136,9 +143,9 @@ class TypeSet:
             where = "the cluster"
             await self._copies.probe(pair.downstream, self._mark)
         except StatusError as error:
-            return Problem(error.reason or "Refused", f"{where} does not list it: {error}")
+            return problem_of(error, prefix=f"{where} does not list it: ")
         except ClientError as error:
-            return Problem("Unreachable", str(error))
+            return problem_of(error, "Unreachable")
         return None
 
     async def _wait(self, synced: SyncedType) -> None:

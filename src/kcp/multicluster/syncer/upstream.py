@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-from kcp.client import ALL_NAMESPACES, APIResource, Client, ClientError, NotFoundError
+from kcp.client import ALL_NAMESPACES, APIResource, Client, ClientError, ForbiddenError, NotFoundError
 from kcp.client.objects import Object
-from kcp.multicluster.placement import CLUSTERS, IDENTITY_NAMESPACE, cluster_of, finalizer, held_label
+from kcp.multicluster.placement import CLUSTER_LABEL, CLUSTERS, IDENTITY_NAMESPACE, cluster_of, finalizer, held_label
 from kcp.multicluster.syncer.ownership import Identity, Key, metadata_of
 
 NAMESPACES: Final = APIResource("", "v1", "namespaces", "Namespace", namespaced=False)
@@ -57,6 +57,23 @@ async def read_object(client: Client, resource: APIResource, namespace: str, nam
         if resource.is_absence(error, name):
             return None
         raise
+
+
+async def read_source(client: Client, resource: APIResource, cluster: str, namespace: str, name: str) -> Object | None:
+    """Read the source of a copy; None if it does not exist, or is nothing to a cluster's syncer. Raises as `read_object`.
+
+    A syncer with its own account is not told whether an object exists that it may not read (403). That such an object is neither
+    assigned to the cluster nor held is what lists say that it may always make.
+    """
+    try:
+        return await read_object(client, resource, namespace, name)
+    except ForbiddenError:
+        verbs = client.resource(resource, namespace)
+        for selector in ({CLUSTER_LABEL: cluster}, held_label(cluster)):
+            listed = await verbs.list(label_selector=selector, field_selector={"metadata.name": name}, limit=1)
+            if listed.items:
+                raise
+        return None
 
 
 async def has_assigned(client: Client, resource: APIResource, namespace: str, selector: Mapping[str, str]) -> bool:

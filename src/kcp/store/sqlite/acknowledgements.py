@@ -13,7 +13,7 @@ from typing import Final
 
 from kcp.store.sqlite.writer import QueuedWrite
 
-AT_ONCE: Final = 4
+AT_ONCE: Final = 8
 """Writes that are acknowledged in one iteration of the event loop."""
 
 

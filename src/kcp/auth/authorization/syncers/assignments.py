@@ -17,6 +17,7 @@ from kcp.registry.types.resource_types import ResourceType
 from kcp.registry.verbs.registry import Registry
 from kcp.registry.verbs.source import DamagedObjectError
 from kcp.store.contract import Hint, Needle, Range
+from kcp.work_queues.pacing import Pacer
 
 Object = Mapping[str, Any]
 _ACCOUNTS: Final = GroupResource("", SERVICE_ACCOUNTS)
@@ -45,6 +46,7 @@ class Assignments:
 
     def __init__(self) -> None:
         self._registry: Registry | None = None
+        self._pacer = Pacer()
 
     def read_from(self, registry: Registry) -> None:
         """Read through a registry from now on."""
@@ -112,6 +114,7 @@ class Assignments:
         while True:
             page = await self._reading.source.select(type_, range_, hint, limit=_PAGE, after=after)
             for record in page.records:
+                await self._pacer.pause()
                 obj = documents.decode_stored(record.value)
                 if assigned_to(obj, clusters):
                     yield obj

@@ -5,7 +5,8 @@ service account that may ``sync`` a Cluster, by a rule that names the verb and t
 
 - read the Cluster, its imports, and the identity of the logical cluster;
 - read objects that are assigned to the Cluster, that it holds, or that an assigned object names;
-- write their statuses, finalizer and annotations, and Events about them (`restrictions`).
+- write their statuses, finalizer and annotations, and Events about them (`restrictions`);
+- ask for another token of itself, as kubelets renew their certificates.
 
 RBAC asks it about what no role allows, so that requests of others cost nothing more.
 """
@@ -30,13 +31,14 @@ from kcp.api.selectors import (
 from kcp.auth.authorization.attributes import AuthorizationAttributes
 from kcp.auth.authorization.authorizer import ALLOWED, Decision, Rules
 from kcp.auth.authorization.syncers.assignments import Assignments, assigned_to, held_by
-from kcp.auth.authorization.syncers.restrictions import AssignedObjectWrites, EventWrites
+from kcp.auth.authorization.syncers.restrictions import AssignedObjectWrites, ClusterStatusWrites, EventWrites
 from kcp.auth.users import User
 from kcp.logical_clusters import WILDCARD, LogicalClusterName
 
 _CLUSTERS: Final = GroupResource(GROUP, "clusters")
 _IMPORTS: Final = GroupResource("apiresource.kcp.io", "apiresourceimports")
 _EVENTS: Final = frozenset({GroupResource("", "events"), GroupResource("events.k8s.io", "events")})
+_TOKEN_REQUEST: Final = ("create", GroupResource("", "serviceaccounts"), "token")
 _ACCOUNT: Final = "system:serviceaccount:"
 _READ: Final = frozenset({"get", "list", "watch"})
 _SELECTED: Final = frozenset({"list", "watch"})
@@ -67,6 +69,8 @@ class SyncerPermissions:
         clusters = await self._synced_by(user, attributes.cluster)
         if not clusters:
             return decision
+        if _is_of_own_token(user, attributes):
+            return ALLOWED
         return await self._decide_for(clusters, attributes) or decision
 
     async def _synced_by(self, user: User, cluster: LogicalClusterName) -> Clusters:
@@ -85,11 +89,13 @@ class SyncerPermissions:
             return known
         if asked.verb in _SELECTED and not asked.subresource and _selects(asked, clusters):
             return ALLOWED
+        if asked.verb == "create":  # also by an apply
+            return self._of_events(clusters, asked)
         if not asked.namespace or not asked.name or asked.subresource not in ("", "status"):
-            return self._of_events(clusters, asked) if asked.verb == "create" else None
+            return None
         if asked.verb in _UPDATED and GroupResource(asked.group, asked.resource) in _EVENTS:
             return self._of_events(clusters, asked)
-        if asked.verb == "create" or not await self._may_read(clusters, asked):
+        if not await self._may_read(clusters, asked):
             return None
         if asked.verb in _READ:
             return ALLOWED
@@ -111,13 +117,20 @@ def _may_be_syncer(user: User, asked: AuthorizationAttributes) -> bool:
     return asked.is_resource and asked.cluster != WILDCARD and asked.verb in _VERBS and user.name.startswith(_ACCOUNT)
 
 
+def _is_of_own_token(user: User, asked: AuthorizationAttributes) -> bool:
+    """Return whether a service account asks for another token of itself."""
+    request = asked.verb, GroupResource(asked.group, asked.resource), asked.subresource
+    return request == _TOKEN_REQUEST and user.name == f"{_ACCOUNT}{asked.namespace}:{asked.name}"
+
+
 def _of_no_object(clusters: Clusters, asked: AuthorizationAttributes) -> Decision | None:
     """Return the decision on a request for something else than a synced object."""
     resource = GroupResource(asked.group, asked.resource)
     if resource == _CLUSTERS and asked.name in clusters:
         reads = asked.verb in _READ and not asked.subresource
-        writes = asked.verb in {"get", *_UPDATED} and asked.subresource == "status"
-        return ALLOWED if reads or writes else None
+        if asked.verb in _UPDATED and asked.subresource == "status":
+            return Decision(True, restriction=ClusterStatusWrites())
+        return ALLOWED if reads or (asked.verb == "get" and asked.subresource == "status") else None
     if resource == _IMPORTS and asked.verb in _SELECTED and _location_of(asked) in clusters:
         return ALLOWED
     identity = asked.verb == "get" and not asked.subresource and asked.name == IDENTITY_NAMESPACE

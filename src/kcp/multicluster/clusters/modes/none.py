@@ -10,8 +10,10 @@ from kcp.multicluster.clusters.readiness import SyncerState
 class ExternalSyncers:
     """Neither runs nor installs syncers. A syncer ends by itself when its Cluster is deleted."""
 
-    async def ensure(self, registration: Registration) -> SyncerState:  # noqa: ARG002 - the contract's signature
-        return SyncerState(independent=True)
+    async def ensure(self, registration: Registration) -> SyncerState:
+        name = registration.name
+        advice = f"run kcp syncer --cluster {name}, or apply in the cluster what kcp cluster manifest {name} prints"
+        return SyncerState(independent=True, advice=advice)
 
     async def uninstall(self, registration: Registration) -> bool:  # noqa: ARG002 - the contract's signature
         return True

@@ -24,7 +24,6 @@ from kcp.multicluster.clusters.manifests import (
     ACCOUNT_UID_ANNOTATION,
     DEPLOYMENTS,
     INSTALLED_LABEL,
-    TOKEN_EXPIRES_ANNOTATION,
     Syncer,
     Token,
     Upstream,
@@ -36,10 +35,11 @@ from kcp.multicluster.clusters.modes.contract import Registration
 from kcp.multicluster.clusters.ownership import owner_reference
 from kcp.multicluster.clusters.readiness import SyncerState
 from kcp.multicluster.conditions import condition_of
+from kcp.multicluster.syncer.token_renewal import TOKEN_EXPIRES_ANNOTATION, TOKEN_KEY
 from kcp.schema.raw_schemas import number, schema, text
 
 TOKEN_SECONDS: Final = 24 * 3600
-"""The lifetime of a syncer's token. It is renewed at the half of it."""
+"""The lifetime of a syncer's token. It is renewed at the half of it, or by the syncer at two thirds."""
 _INSTALLING: Final = 60.0
 """Seconds for which a new Deployment may have no ready Pod."""
 
@@ -129,8 +129,8 @@ def is_valid(secret: Object, syncer: Syncer, account_uid: str, now: datetime) ->
     except ValueError:
         return False
     return (
-        text(data, KUBECONFIG_KEY) == base64.b64encode(kubeconfig_of(syncer).encode()).decode()
-        and bool(text(data, "token"))
+        text(data, KUBECONFIG_KEY) == base64.b64encode(kubeconfig_of(syncer.upstream).encode()).decode()
+        and bool(text(data, TOKEN_KEY))
         and text(annotations, ACCOUNT_UID_ANNOTATION) == account_uid
         and left > TOKEN_SECONDS / 2
     )

@@ -35,7 +35,9 @@ _KEEPS_UP: Final = 0.001
 _FAR_BEHIND: Final = 0.004
 """Seconds that a get of a sole user may have waited for its first step and pass."""
 _BUDGET: Final = 0.0001
-"""Seconds of expected work that are dispatched in an iteration of the event loop: arrivals wait for it."""
+_BUDGET_OF_SOLE: Final = 0.002
+"""Seconds of expected work that are dispatched in an iteration of the event loop: arrivals wait for it. An iteration costs
+something too, which a sole user need not pay for others."""
 _REQUEST_COST: Final = 0.0001
 _SLICE_COST: Final = 0.001
 _LEAST_COST: Final = 0.00002
@@ -277,7 +279,7 @@ class Dispatcher:
 
     def _dispatch(self) -> None:
         self._scheduled = False
-        queues, left = self.queues, _BUDGET
+        queues, left = self.queues, _BUDGET if self._several else _BUDGET_OF_SOLE
         while left > 0:
             work = queues.pop()
             if work is None:  # `leave` dispatches again
