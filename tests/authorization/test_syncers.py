@@ -345,7 +345,7 @@ async def test_an_object_that_leaves_a_cluster_is_not_shown_as_it_is_then(kcp_cl
     ("method", "path", "body"),
     [
         ("POST", "/api/v1/namespaces/default/serviceaccounts/runner/token", {"spec": {}}),
-        ("POST", "/api/v1/namespaces/kube-system/serviceaccounts/kcp-syncer-us-east1/token", {"spec": {}}),
+        ("POST", "/api/v1/namespaces/kube-system/serviceaccounts/kcp-syncer-us-west1/token", {"spec": {}}),
         ("POST", "/apis/authorization.k8s.io/v1/subjectaccessreviews", {"spec": {"user": "a"}}),
         ("POST", "/apis/authentication.k8s.io/v1/tokenreviews", {"spec": {"token": "a"}}),
         ("PUT", "/apis/apps/v1/namespaces/default/deployments/web/scale", {"spec": {"replicas": 9}}),
