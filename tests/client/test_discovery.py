@@ -101,3 +101,21 @@ async def test_what_serves_no_apis_is_no_api_server() -> None:
     async with scripted(handler) as server, server.client() as client:
         with pytest.raises(DiscoveryError, match="serves neither /api nor /apis"):
             await client.find("pods")
+
+
+async def test_servers_that_serve_the_same_share_what_was_decoded() -> None:
+    names = ["widgets"]
+
+    async def handler(request: web.BaseRequest) -> web.StreamResponse:
+        resources = [{"resource": name, "responseKind": {"kind": name.title()}, "verbs": ["get"]} for name in names]
+        versions = [{"version": "v1", "resources": resources}]
+        document = {"kind": "APIGroupDiscoveryList", "items": [{"metadata": {"name": "x.com"}, "versions": versions}]}
+        return answer(document) if request.path == "/apis" else refusal(404, "NotFound")
+
+    async with scripted(handler) as server, server.client() as one, server.client() as other:
+        found = await one.discovery.all()
+        assert await other.discovery.all() is found
+        names.append("gadgets")
+        changed = await other.discovery.refresh()
+        assert [each.plural for each in changed.resources] == ["widgets", "gadgets"]
+        assert [each.plural for each in found.resources] == ["widgets"]

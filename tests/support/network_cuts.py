@@ -4,7 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import re
 from collections.abc import AsyncIterator
+from pathlib import Path
+
+import yaml
+
+from kcp.testing import LogicalCluster
 
 
 class NetworkCut:
@@ -85,3 +91,14 @@ async def network_to(port: int) -> AsyncIterator[NetworkCut]:
         yield network
     finally:
         await network.stop()
+
+
+def through(cluster: LogicalCluster, network: NetworkCut, directory: Path) -> Path:
+    """A kubeconfig of a logical cluster that reaches it through a network."""
+    content = yaml.safe_load(cluster.kubeconfig.read_text())
+    for entry in content["clusters"]:
+        server = entry["cluster"]["server"]
+        entry["cluster"]["server"] = re.sub(r"//[^/]*", f"//127.0.0.1:{network.port}", server)
+    file = directory / f"{network.port}.kubeconfig"
+    file.write_text(yaml.safe_dump(content))
+    return file

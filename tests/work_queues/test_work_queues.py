@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -303,6 +304,74 @@ async def test_a_queue_that_is_stopped_keeps_its_keys_for_the_next_start() -> No
     await turns()
     await queue.stop()
     assert sorted(runs) == ["delayed", "reconciled", "waiting"]
+
+
+class _Steps(Coroutine[Any, Any, None]):
+    """A coroutine that counts its steps."""
+
+    def __init__(self, inner: Work) -> None:
+        self.inner = inner
+        self.count = 0
+
+    def send(self, value: Any) -> Any:
+        self.count += 1
+        return self.inner.send(value)
+
+    def throw(self, *error: Any) -> Any:
+        return self.inner.throw(*error)
+
+    def close(self) -> None:
+        self.inner.close()
+
+    def __await__(self) -> Any:
+        return self.inner.__await__()
+
+
+class _CountingQueue(BaseWorkQueue[str]):
+    """A queue that counts the steps of its workers."""
+
+    def __init__(self, reconcile: Callable[[str], Work], workers: int) -> None:
+        super().__init__("test", reconcile, workers=workers)
+        self.steps: list[_Steps] = []
+        self.tasks: list[asyncio.Task[None]] = []
+
+    def start_worker(self, work: Callable[[], Work]) -> asyncio.Task[None]:
+        self.steps.append(_Steps(work()))
+        self.tasks.append(asyncio.get_running_loop().create_task(self.steps[-1]))
+        return self.tasks[-1]
+
+
+async def test_a_new_key_wakes_one_worker() -> None:
+    reconciled: list[str] = []
+
+    async def reconcile(key: str) -> None:
+        reconciled.append(key)
+
+    queue = _CountingQueue(reconcile, workers=8)
+    queue.start()
+    await turns()
+    assert sum(each.count for each in queue.steps) == 8  # all of them wait
+    queue.add("key")
+    await turns()
+    assert reconciled == ["key"]
+    assert sum(each.count for each in queue.steps) == 9
+    await queue.stop()
+
+
+async def test_a_worker_that_is_cancelled_when_it_is_woken_leaves_the_key_to_another() -> None:
+    reconciled: list[str] = []
+
+    async def reconcile(key: str) -> None:
+        reconciled.append(key)
+
+    queue = _CountingQueue(reconcile, workers=2)
+    queue.start()
+    await turns()
+    queue.add("key")
+    queue.tasks[0].cancel()  # the first that waits is the first that is woken
+    await turns()
+    assert reconciled == ["key"]
+    await queue.stop()
 
 
 async def test_keys_of_one_flow_do_not_occupy_all_workers() -> None:

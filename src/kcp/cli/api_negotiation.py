@@ -9,7 +9,13 @@ import click
 
 from kcp.cli import flags
 from kcp.cli.cluster_flags import kubeconfig_flags
-from kcp.cli.controller_processes import configuration_of_kcp, leader_election_flag, log_flags, run_until_signalled
+from kcp.cli.controller_processes import (
+    configuration_of_kcp,
+    leader_election_flag,
+    log_flags,
+    run_process,
+    run_until_signalled,
+)
 
 AUTO_PUBLISH_HELP: Final = (
     "Publish each negotiated API at once. [default: when spec.publish of its NegotiatedAPIResource is set]"
@@ -34,8 +40,6 @@ def api_negotiation(
     kcp server; after later failures the command tries again. "kcp start --install-api-negotiation" runs the same inside the
     server.
     """
-    import uvloop
-
     from kcp.cli import log_formats
     from kcp.multicluster import negotiation
 
@@ -43,4 +47,4 @@ def api_negotiation(
     configuration = configuration_of_kcp(kubeconfig, context)
 
     running = negotiation.run(configuration, auto_publish=auto_publish_apis, leader_elect=leader_elect)
-    uvloop.run(run_until_signalled(running))
+    run_process(run_until_signalled(running))

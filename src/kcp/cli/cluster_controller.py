@@ -16,6 +16,7 @@ from kcp.cli.controller_processes import (
     fail,
     leader_election_flag,
     log_flags,
+    run_process,
     run_until_signalled,
 )
 
@@ -37,8 +38,6 @@ def cluster_controller(kubeconfig: Path | None, context: str, verbosity: int, lo
     the command tries again. "kcp start --with-cluster-controller" runs the same inside the server.
     """
     taken = take_controller_choices(choices)
-    import uvloop
-
     from kcp.cli import log_formats
     from kcp.client import ClientError
     from kcp.multicluster import clusters
@@ -54,4 +53,4 @@ def cluster_controller(kubeconfig: Path | None, context: str, verbosity: int, lo
         )
     except ClientError as error:
         fail(error)
-    uvloop.run(run_until_signalled(clusters.run(configuration, options)))
+    run_process(run_until_signalled(clusters.run(configuration, options)))

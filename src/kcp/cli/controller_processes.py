@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
 FAILED: Final = 2
 """The exit code of a start that a server or a kubeconfig prevents."""
+_TLS_BUFFER: Final = 192 << 10
+"""Bytes. uvloop has a buffer of 256 KB for each TLS connection, of which a watch uses little. If the buffer is mapped by itself,
+and is not a part of the heap that was in use before, the rest takes no memory."""
 _LOG_FORMATS: Final = ("text", "json")
 
 Command = Callable[..., Any]
@@ -68,6 +71,33 @@ def fail(error: Exception, code: int = FAILED) -> NoReturn:
     """End the process with a message."""
     click.echo(f"kcp: {error}", err=True)
     sys.exit(code)
+
+
+def run_process(running: Coroutine[Any, Any, None]) -> None:
+    """Run a controller in this process, which does nothing else. Raises as the controller."""
+    import uvloop
+
+    from kcp.server.process import allocator
+    from kcp.server.process.open_files import allow_many_files
+
+    allow_many_files()
+    allocator.use_one_arena()
+    allocator.return_large_allocations(_TLS_BUFFER)
+    uvloop.run(_run_alone(running))
+
+
+async def _run_alone(running: Coroutine[Any, Any, None]) -> None:
+    """Run a controller with the memory management of a process that runs for long."""
+    from kcp.server.process.cyclic_garbage import CyclicGarbage
+    from kcp.server.process.free_pages import return_free_pages_after_work
+
+    background = [asyncio.create_task(each) for each in (CyclicGarbage().run(), return_free_pages_after_work())]
+    try:
+        await running
+    finally:
+        for task in background:
+            task.cancel()
+        await asyncio.gather(*background, return_exceptions=True)
 
 
 async def run_until_signalled(running: Coroutine[Any, Any, None]) -> None:

@@ -8,7 +8,13 @@ import click
 
 from kcp.cli import flags
 from kcp.cli.cluster_flags import kubeconfig_flags
-from kcp.cli.controller_processes import configuration_of_kcp, leader_election_flag, log_flags, run_until_signalled
+from kcp.cli.controller_processes import (
+    configuration_of_kcp,
+    leader_election_flag,
+    log_flags,
+    run_process,
+    run_until_signalled,
+)
 
 _splitting = flags.group("Splitting")
 
@@ -47,8 +53,6 @@ def deployment_splitter(
     placed on one cluster. Runs until SIGTERM or SIGINT. The exit code is 2 if at the start the server cannot be reached, refuses
     the user or is not a kcp server; after later failures the command tries again.
     """
-    import uvloop
-
     from kcp.cli import log_formats
     from kcp.multicluster import splitter
     from kcp.multicluster.splitter import InvalidPolicyError, Policy, check_split_by
@@ -60,4 +64,4 @@ def deployment_splitter(
         raise click.UsageError(f"--split-by: {error}") from None
     configuration = configuration_of_kcp(kubeconfig, context)
 
-    uvloop.run(run_until_signalled(splitter.run(configuration, policy=policy, leader_elect=leader_elect)))
+    run_process(run_until_signalled(splitter.run(configuration, policy=policy, leader_elect=leader_elect)))

@@ -10,7 +10,7 @@ import click
 
 from kcp.cli import flags
 from kcp.cli.cluster_flags import kubeconfig_flags
-from kcp.cli.controller_processes import fail, log_flags, run_until_signalled
+from kcp.cli.controller_processes import fail, log_flags, run_process, run_until_signalled
 
 if TYPE_CHECKING:
     from kcp.multicluster.syncer.running import SyncerProcess
@@ -115,10 +115,8 @@ def syncer(cluster: str, cluster_uid: str, verbosity: int, log_format: str, **ch
         discovery_interval=choices["discovery_interval"],
         clean_delay=choices["namespace_clean_delay"],
     )
-    import uvloop
-
     process = SyncerProcess(upstream, downstream, cluster, cluster_uid, settings, secret)
-    uvloop.run(_serve_and_run(process, address))
+    run_process(_serve_and_run(process, address))
 
 
 def _address(text: str) -> tuple[str, int] | None:

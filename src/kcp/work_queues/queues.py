@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import AsyncIterator, Callable, Coroutine, Hashable
 from contextlib import asynccontextmanager
 from typing import Any, ClassVar, Final, Generic, TypeVar
@@ -85,7 +85,8 @@ class BaseWorkQueue(Generic[K]):
         self._timers: dict[K, asyncio.TimerHandle] = {}
         self._runs: Counter[K] = Counter()
         self._period_end = 0.0
-        self._wake = asyncio.Event()
+        self._waiting: deque[asyncio.Future[None]] = deque()
+        """Workers without work. Each new key wakes one."""
         self._tasks: list[asyncio.Task[None]] = []
         self._pacer = Pacer()
 
@@ -128,7 +129,14 @@ class BaseWorkQueue(Generic[K]):
         if key not in self._pending:
             self._pending.add(key)
             self._ready.push(self._flow(key), key)
-            self._wake.set()
+            self._wake_worker()
+
+    def _wake_worker(self) -> None:
+        while self._waiting:
+            waiting = self._waiting.popleft()
+            if not waiting.done():
+                waiting.set_result(None)
+                return
 
     def add_later(self, key: K, seconds: float) -> None:
         """Queue a key after a delay. Of several delays of a key, the earliest counts."""
@@ -178,8 +186,7 @@ class BaseWorkQueue(Generic[K]):
     async def _work(self) -> None:
         while True:
             while not self._ready.has_other(self._full):
-                self._wake.clear()
-                await self._wake.wait()
+                await self._wait()
             await self._pacer.pause()  # a reconciliation need not wait for anything, and the queue may never be empty
             if self._ready.has_other(self._full):
                 await self._process_of_flow(self._ready.pop(self._full))
@@ -197,7 +204,18 @@ class BaseWorkQueue(Generic[K]):
             if not self._busy[flow]:
                 del self._busy[flow]
             if self._ready:
-                self._wake.set()
+                self._wake_worker()
+
+    async def _wait(self) -> None:
+        """Wait to be woken. A worker that is cancelled then passes that on."""
+        waiting: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting.append(waiting)
+        try:
+            await waiting
+        except asyncio.CancelledError:
+            if waiting.done() and not waiting.cancelled():
+                self._wake_worker()
+            raise
 
     async def _process(self, key: K) -> None:
         self._pending.discard(key)

@@ -15,6 +15,7 @@ from kcp.multicluster.clusters.modes.contract import Registration, SyncerMode
 from kcp.multicluster.clusters.modes.none import ExternalSyncers
 from kcp.multicluster.crd_puller import CUSTOM_RESOURCE_DEFINITIONS
 from kcp.multicluster.placement import CLUSTERS
+from kcp.multicluster.syncer import CopySource
 from kcp.testing import LogicalCluster
 from tests.support.objects import definition
 from tests.support.waiting import eventually
@@ -129,7 +130,8 @@ class BeatingSyncer:
         self.started: list[str] = []
         self.silent: set[str] = set()
 
-    async def run(self, registration: Registration, downstream: Client) -> None:
+    async def run(self, registration: Registration, downstream: Client, copies: CopySource) -> None:
+        del copies
         self.started.append(registration.key.cluster)
         await downstream.version()
         clusters = registration.upstream.resource(CLUSTERS)

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import base64
+from contextlib import aclosing
+from pathlib import Path
+from urllib.parse import urlsplit
 
-from kcp.client import Client, ObjectKey, load_configuration
+from kcp.client import Client, ObjectKey, WatchOptions, load_configuration
+from kcp.client.objects import BOOKMARK, DELETED
 from kcp.logical_clusters import LogicalClusterName
+from kcp.multicluster.clusters.administration import register
 from kcp.multicluster.clusters.messages import Secrets
 from kcp.multicluster.clusters.modes.contract import Registration
 from kcp.multicluster.clusters.modes.push import PushedSyncers
 from kcp.multicluster.negotiation.api import IMPORTS
-from kcp.multicluster.syncer import IdentityError
+from kcp.multicluster.syncer import CopySource, IdentityError
 from kcp.testing import LogicalCluster, Server
 from tests.multicluster.clusters.control_plane import (
     GADGETS,
@@ -21,6 +26,7 @@ from tests.multicluster.clusters.control_plane import (
     controlled,
     define_gadgets,
 )
+from tests.support.network_cuts import network_to, through
 from tests.support.waiting import eventually
 
 UNREACHABLE = """\
@@ -130,6 +136,58 @@ async def test_a_syncer_without_heartbeats_makes_its_cluster_not_ready(
         await plane.is_ready("us-east1", "True", "SyncerReady")
 
 
+async def test_a_missing_heartbeat_is_told_while_a_check_waits_for_the_cluster(
+    kcp_server: Server, kcp_cluster: LogicalCluster, tmp_path: Path
+) -> None:
+    east, syncer = await physical_cluster(kcp_server), BeatingSyncer()
+    async with network_to(urlsplit(east.url).port or 443) as network:
+        kubeconfig = through(east, network, tmp_path).read_text()
+        async with controlled(kcp_cluster, PushedSyncers(syncer.run), interval=0.2, heartbeat_threshold=2.0) as plane:
+            await plane.register("us-east1", kubeconfig)
+            await plane.is_ready("us-east1", "True", "SyncerReady")
+            network.cut(silent=True)
+            syncer.silent.add("us-east1")
+            found = await plane.becomes(
+                "us-east1", lambda each: condition_of(each, "HeartbeatHealthy").get("status") == "False", "no heartbeat"
+            )
+            assert condition_of(found)["reason"] != "ClusterUnreachable"  # no check has failed yet
+            network.heal()
+            syncer.silent.clear()
+            await plane.is_ready("us-east1", "True", "SyncerReady")
+
+
+async def test_a_cluster_goes_while_a_check_waits_for_it(
+    kcp_server: Server, kcp_cluster: LogicalCluster, tmp_path: Path
+) -> None:
+    east = await physical_cluster(kcp_server)
+    async with network_to(urlsplit(east.url).port or 443) as network:
+        kubeconfig = through(east, network, tmp_path).read_text()
+        async with controlled(kcp_cluster, PushedSyncers(BeatingSyncer().run), interval=0.2) as plane:
+            network.cut(silent=True)
+            await plane.register("us-east1", kubeconfig)
+            await eventually(lambda: network.connections, "the check waits")
+            await plane.clusters.delete("us-east1")
+            told = []
+            async with aclosing(plane.clusters.watch(WatchOptions(initial_events=True))) as events:
+                async for event in events:
+                    if event.type != BOOKMARK:
+                        told.append(condition_of(event.object).get("reason"))
+                    if event.type == DELETED:
+                        break
+            assert "ClusterUnreachable" not in told  # the check was not waited for
+
+
+async def test_a_changed_secret_is_in_force_at_once(kcp_server: Server, kcp_cluster: LogicalCluster) -> None:
+    first, second = await physical_cluster(kcp_server), await physical_cluster(kcp_server)
+    async with controlled(kcp_cluster, PushedSyncers(BeatingSyncer().run), interval=3600.0) as plane:
+        await register(plane.client, "us-east1", first.kubeconfig.read_text(), {})
+        await plane.is_ready("us-east1", "True", "SyncerReady")
+        await register(plane.client, "us-east1", second.kubeconfig.read_text(), {})
+        await plane.becomes(
+            "us-east1", lambda each: each["status"]["location"] == second.url, "it is the other cluster"
+        )
+
+
 async def test_one_cluster_that_is_registered_twice_is_found_out(
     kcp_server: Server, kcp_cluster: LogicalCluster
 ) -> None:
@@ -172,7 +230,7 @@ async def test_a_syncer_that_ends_while_it_is_stopped_is_not_started_again(kcp_c
     """An exception group may hide the cancellation behind the error that came first."""
     running, ended = asyncio.Event(), 0
 
-    async def run(registration: Registration, downstream: Client) -> None:
+    async def run(registration: Registration, downstream: Client, copies: CopySource) -> None:
         nonlocal ended
         running.set()
         try:

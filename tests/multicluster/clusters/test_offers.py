@@ -24,12 +24,12 @@ async def test_only_changes_are_imported_again(
     kcp_server: Server, kcp_cluster: LogicalCluster, monkeypatch: Any
 ) -> None:
     east, reads, checks = kcp_server.logical_cluster(), 0, 0
-    import_apis, connect = negotiation.import_apis, connecting.connect
+    record_offered, connect = negotiation.record_offered, connecting.connect
 
     async def counted(*arguments: Any, **options: Any) -> Any:
         nonlocal reads
         reads += 1
-        return await import_apis(*arguments, **options)
+        return await record_offered(*arguments, **options)
 
     async def checked(*arguments: Any) -> Any:
         nonlocal checks
@@ -44,7 +44,7 @@ async def test_only_changes_are_imported_again(
                 read, seen = reads, checks
                 await eventually(lambda: checks > seen + 3, "the cluster is checked again")  # noqa: B023 - awaited at once
 
-    monkeypatch.setattr(connecting, "import_apis", counted)
+    monkeypatch.setattr(connecting, "record_offered", counted)
     monkeypatch.setattr(connecting, "connect", checked)
     await define_gadgets(east)
     async with (

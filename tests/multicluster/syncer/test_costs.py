@@ -14,17 +14,19 @@ from kcp.client.transport.connections import Connection
 from kcp.client.transport.requests import Request, Response
 from kcp.logical_clusters import LogicalClusterName
 from kcp.multicluster.placement import CLUSTER_LABEL
-from kcp.multicluster.syncer import SharedSources
+from kcp.multicluster.syncer import SharedCopies, SharedSources
 from kcp.testing import Server
 from tests.multicluster.syncer.conftest import Test
 from tests.multicluster.syncer.definitions import DEPLOYMENTS
 from tests.multicluster.syncer.world import (
     CONFIG_MAPS,
+    EVENTS,
     World,
     assigned,
     deployment,
     having,
     prepare,
+    prepare_upstream,
     two_sides,
 )
 from tests.support.waiting import eventually
@@ -116,5 +118,67 @@ def test_syncers_of_many_logical_clusters_share_the_watches(kcp_server: Server) 
                     resource = DEPLOYMENTS if name == "web" else CONFIG_MAPS
                     assert await world.down.get(resource, world.there, name)
             assert not shared.watched
+
+    asyncio.run(inside())
+
+
+async def told(world: World, number: int) -> None:
+    """Create an event about the copy of the Deployment ``web``."""
+    copy = await world.down.becomes(DEPLOYMENTS, world.there, "web")
+    about = {"apiVersion": "apps/v1", "kind": "Deployment", "namespace": world.there, "name": "web"}
+    await world.down.client.resource(EVENTS, world.there).create(
+        {
+            "metadata": {"name": f"web.{number}"},
+            "involvedObject": {**about, "uid": copy["metadata"]["uid"]},
+            "type": "Normal",
+            "reason": "ScalingReplicaSet",
+            "message": f"Scaled up {number} in {world.up.client.cluster}",
+        }
+    )
+
+
+async def messages(world: World) -> set[str]:
+    listed = await world.up.client.resource(EVENTS, "shop").list_all(field_selector="reason=ScalingReplicaSet")
+    return {each["message"].removeprefix("Scaled up ") for each in listed.items}
+
+
+async def heard(world: World, *numbers: int) -> None:
+    expected = {f"{number} in {world.up.client.cluster}" for number in numbers}
+
+    async def all_there() -> bool:
+        return await messages(world) == expected
+
+    await eventually(all_there, f"{expected} come up", 20)
+
+
+def test_syncers_of_one_cluster_share_the_watches_of_it(kcp_server: Server) -> None:
+    """Each sees its own copies and events, also those that were there before it, and goes on when the other one ends."""
+
+    async def inside() -> None:
+        async with two_sides(kcp_server) as (first_up, down), two_sides(kcp_server) as (second_up, _):
+            first, second = await prepare(first_up, down), await prepare_upstream(second_up, down)
+            copies = SharedCopies(down)
+            async with first.syncing(copies=copies):
+                async with second.syncing(copies=copies):
+                    for world, replicas in ((first, 3), (second, 4)):
+                        await world.up.client.resource(DEPLOYMENTS, "shop").create(deployment(replicas=replicas))
+                    for number, (world, replicas) in enumerate(((first, 3), (second, 4))):
+                        copy = having(replicas, "spec", "replicas")
+                        await world.down.becomes(DEPLOYMENTS, world.there, "web", copy)
+                        await told(world, number)
+                    await heard(first, 0)
+                    await heard(second, 1)
+                    assert len(copies.watched) == len(set(copies.watched))
+                    assert DEPLOYMENTS.group_resource in {each.group_resource for each in copies.watched}
+                await told(second, 2)
+                await first.up.client.resource(DEPLOYMENTS, "shop").patch("web", {"spec": {"replicas": 5}})
+                await first.down.becomes(DEPLOYMENTS, first.there, "web", having(5, "spec", "replicas"))
+                async with second.syncing(copies=copies):
+                    await heard(second, 1, 2)
+                    await second.up.client.resource(DEPLOYMENTS, "shop").delete("web")
+                    await second.up.vanishes(DEPLOYMENTS, "shop", "web")
+                    assert await second.down.get(DEPLOYMENTS, second.there, "web") is None
+                    assert await first.down.get(DEPLOYMENTS, first.there, "web")
+            assert not copies.watched
 
     asyncio.run(inside())

@@ -9,7 +9,6 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
-import yaml
 
 from kcp.client import Client, load_configuration
 from kcp.multicluster.placement import CLUSTERS
@@ -27,19 +26,8 @@ from tests.multicluster.syncer.world import (
     prepare,
     two_sides,
 )
-from tests.support.network_cuts import NetworkCut, network_to
+from tests.support.network_cuts import NetworkCut, network_to, through
 from tests.support.waiting import eventually
-
-
-def through(cluster: LogicalCluster, network: NetworkCut, directory: Path) -> Path:
-    """A kubeconfig of a logical cluster that reaches it through a network."""
-    content = yaml.safe_load(cluster.kubeconfig.read_text())
-    for entry in content["clusters"]:
-        server = entry["cluster"]["server"]
-        entry["cluster"]["server"] = re.sub(r"//[^/]*", f"//127.0.0.1:{network.port}", server)
-    file = directory / f"{network.port}.kubeconfig"
-    file.write_text(yaml.safe_dump(content))
-    return file
 
 
 @asynccontextmanager

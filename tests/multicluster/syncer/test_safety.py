@@ -15,6 +15,7 @@ from kcp.multicluster.clusters.ownership import owner_reference
 from kcp.multicluster.placement import CLUSTERS, LOCATOR_ANNOTATION, MARK_LABEL, finalizer
 from kcp.multicluster.syncer import IdentityError, Syncer
 from kcp.multicluster.syncer.event_following import EventFollower
+from kcp.multicluster.syncer.sources import OwnCopies, OwnSource, nothing
 from kcp.testing import Server
 from tests.multicluster.clusters.control_plane import in_background
 from tests.multicluster.syncer.conftest import Test
@@ -197,8 +198,13 @@ def test_an_event_that_kcp_refuses_waits_for_nothing(run: Run) -> None:
         async with world.syncing() as syncer:
             await world.up.client.resource(CONFIG_MAPS, "shop").create(assigned("settings"))
             copy = await world.down.becomes(CONFIG_MAPS, world.there, "settings")
-            assert syncer._shared is not None
-            follower = EventFollower(syncer._shared, world.up.client, world.down.client)
+            shared, types = syncer._shared, syncer._types
+            assert shared is not None
+            assert types is not None
+            copies = OwnCopies(world.down.client)
+            spaces = copies.copies(NAMESPACES, world.identity.cluster_uid, nothing)
+            sources = OwnSource(world.up.client, world.identity.cluster), copies
+            follower = EventFollower(shared, world.down.client, spaces, sources, types.first_choice)
             about = {"apiVersion": "v1", "kind": "ConfigMap", "uid": copy["metadata"]["uid"], "name": "settings"}
             for uid, subject in (("NOT A NAME", {**about, "namespace": world.there}), ("u-1", "x"), ("u-2", None)):
                 meta = {"name": "a", "namespace": world.there, "uid": uid}
@@ -206,6 +212,7 @@ def test_an_event_that_kcp_refuses_waits_for_nothing(run: Run) -> None:
             assert len(follower._waiting) == 3
             async with in_background(follower.run()):
                 await eventually(lambda: not follower._waiting, "no event waits", 20)
+            await spaces.stop()
 
     run(test)
 

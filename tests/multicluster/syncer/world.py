@@ -130,7 +130,12 @@ async def register(client: Client, name: str = CLUSTER) -> Identity:
 
 async def prepare(up: Client, down: Client, name: str = CLUSTER) -> World:
     """Define the workload types on both sides, register the cluster, and create the namespace ``shop``."""
-    types = [definition(each) for each in TYPES]
+    await define(down, *(definition(each) for each in TYPES))
+    return await prepare_upstream(up, down, name)
+
+
+async def prepare_upstream(up: Client, down: Client, name: str = CLUSTER) -> World:
+    """As `prepare`, for a cluster that is prepared already."""
     conditions = {
         "type": "array",
         "x-kubernetes-list-type": "map",
@@ -147,7 +152,7 @@ async def prepare(up: Client, down: Client, name: str = CLUSTER) -> World:
         "x-kubernetes-preserve-unknown-fields": True,
         "properties": {"conditions": conditions},
     }
-    await asyncio.gather(define(up, definition(CLUSTERS, status=status), *types), define(down, *types))
+    await define(up, definition(CLUSTERS, status=status), *(definition(each) for each in TYPES))
     identity = await register(up, name)
     world = World(Side(up), Side(down), identity)
     await world.up.namespace("shop")

@@ -6,7 +6,10 @@ The result is cached. It is read again by `Discovery.refresh`, and when a name i
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final
+from weakref import WeakValueDictionary
 
 from kcp.api.kinds import GroupVersion
 from kcp.client.discovery.decoding import (
@@ -22,6 +25,9 @@ from kcp.client.errors import DiscoveryError, StatusError, TransportError, descr
 from kcp.client.resources import APIResource, group_version_path
 from kcp.client.transport.connections import Connection
 from kcp.client.transport.requests import JSON, Request, Response
+
+_decoded: Final[WeakValueDictionary[bytes, Discovered]] = WeakValueDictionary()
+"""What was decoded from aggregated documents, by their digest: logical clusters that serve the same share it."""
 
 
 class Discovery:
@@ -70,15 +76,20 @@ class Discovery:
         roots = await asyncio.gather(
             self._get("/api", self._accept), self._get("/apis", self._accept), return_exceptions=True
         )
-        documents = []
+        answers = []
         for root in roots:
             if isinstance(root, StatusError) and root.code == 404:
                 continue  # a server without the core group, or with nothing else
             if isinstance(root, BaseException):
                 raise root
-            documents.append(root.json())
-        if not documents:
+            answers.append(root)
+        if not answers:
             raise DiscoveryError("the server serves neither /api nor /apis: is this an API server?")
+        digest = hashlib.sha256(b"\0".join(each.body for each in answers)).digest()
+        known = _decoded.get(digest)
+        return known or await self._decode(digest, [each.json() for each in answers])
+
+    async def _decode(self, digest: bytes, documents: Sequence[Mapping[str, Any]]) -> Discovered:
         resources: list[APIResource] = []
         failed: dict[GroupVersion, str] = {}
         for document in documents:
@@ -88,7 +99,10 @@ class Discovery:
                 failed.update(dict.fromkeys(stale, "the server's discovery of it is stale"))
             else:
                 await self._read_each(read_groups(document), resources, failed)
-        return Discovered(tuple(resources), failed)
+        discovered = Discovered(tuple(resources), failed)
+        if all(is_aggregated(document) for document in documents):
+            _decoded[digest] = discovered
+        return discovered
 
     async def _read_each(
         self, groups: Sequence[GroupVersions], resources: list[APIResource], failed: dict[GroupVersion, str]

@@ -5,24 +5,23 @@ from __future__ import annotations
 import asyncio
 import base64
 import binascii
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Final
 
-from kcp.client import Client, ClientError, ConfigurationError, NotFoundError, StatusError
+from kcp.client import Client, ClientConfiguration, ClientError, ConfigurationError, NotFoundError, StatusError
 from kcp.multicluster.clusters import offers
 from kcp.multicluster.clusters.api import NAMESPACES, SECRETS, ConditionType, Reason
 from kcp.multicluster.clusters.kubeconfigs import configuration_of, secrets_of
 from kcp.multicluster.clusters.messages import Secrets
 from kcp.multicluster.clusters.modes.contract import Registration, SyncerMode
-from kcp.multicluster.clusters.offers import Offer
+from kcp.multicluster.clusters.offers import Imports, Offer
 from kcp.multicluster.clusters.ownership import owner_reference
-from kcp.multicluster.clusters.probing import probe
 from kcp.multicluster.clusters.records import ClusterRecord, SecretKey
 from kcp.multicluster.clusters.sessions import Session, digest_of
 from kcp.multicluster.conditions import Condition
 from kcp.multicluster.crd_puller import UnknownResourceError
-from kcp.multicluster.negotiation import Imported, import_apis
+from kcp.multicluster.negotiation import Imported, record_offered
 from kcp.multicluster.placement import IDENTITY_NAMESPACE
 from kcp.schema.raw_schemas import text
 
@@ -60,14 +59,17 @@ async def limited(seconds: float, cluster: str) -> AsyncIterator[None]:
         raise StepError(Reason.CLUSTER_UNREACHABLE, message) from None
 
 
-async def read_kubeconfig(record: ClusterRecord, upstream: Client) -> str:
-    """Return the kubeconfig of a Cluster. Raises StepError, and StatusError and ClientError of kcp."""
+async def read_kubeconfig(record: ClusterRecord, upstream: Client) -> tuple[str, str]:
+    """Return the kubeconfig of a Cluster, and the version of the Secret that has it (empty: it is in the Cluster).
+
+    Raises StepError, and StatusError and ClientError of kcp.
+    """
     if record.secret is None:
-        return record.kubeconfig
+        return record.kubeconfig, ""
     return await _read_secret(record.secret, upstream)
 
 
-async def _read_secret(key: SecretKey, upstream: Client) -> str:
+async def _read_secret(key: SecretKey, upstream: Client) -> tuple[str, str]:
     where = f"Secret {key.namespace}/{key.name}"
     try:
         secret = await upstream.resource(SECRETS, key.namespace).get(key.name)
@@ -77,31 +79,25 @@ async def _read_secret(key: SecretKey, upstream: Client) -> str:
     if not data:
         raise StepError(Reason.INVALID_KUBECONFIG, f'Invalid kubeconfig: {where} has no key "{key.key}"')
     try:
-        return base64.b64decode(data, validate=True).decode()
+        return base64.b64decode(data, validate=True).decode(), text(secret["metadata"], "resourceVersion")
     except (binascii.Error, UnicodeDecodeError):
         raise StepError(Reason.INVALID_KUBECONFIG, f'Invalid kubeconfig: {where}: "{key.key}" is not text') from None
 
 
 async def connect(record: ClusterRecord, session: Session, upstream: Client) -> Registration:
-    """Connect to the Kubernetes cluster of a Cluster, and find the facts about it. Raises StepError."""
-    kubeconfig = await read_kubeconfig(record, upstream)
-    source = "spec.kubeconfig" if record.secret is None else f"Secret {record.secret.namespace}/{record.secret.name}"
-    digest = digest_of(kubeconfig)
-    if session.configuration is not None and session.secrets is not None and session.digest == digest:
-        configuration, secrets = session.configuration, session.secrets
-    else:
-        try:
-            configuration, secrets = configuration_of(kubeconfig, source), secrets_of(kubeconfig, source)
-        except ConfigurationError as error:
-            raise StepError(Reason.INVALID_KUBECONFIG, f"Invalid kubeconfig: {error}") from error
+    """Connect to the Kubernetes cluster of a Cluster, and find the facts about it. Raises StepError.
+
+    What other Clusters of the same kubeconfig have asked since this check became due is not asked again.
+    """
+    digest, configuration, secrets = await _configuration(record, session, upstream)
     async with _step(Reason.ERROR_CREATING_CLIENT, "Error creating client from kubeconfig", secrets):
-        client = await session.connect(digest, configuration)
+        shared = await session.connect(digest, configuration)
     session.secrets = secrets
     async with _step(Reason.CLUSTER_UNREACHABLE, f"Error reaching cluster {record.name}", secrets):
-        facts = await probe(client, configuration)
-    await _check_is_another(facts.uid, session, upstream)
-    session.facts = facts
-    return Registration(record.key, record.uid, session.digest, configuration, upstream, client, secrets)
+        answer = await shared.facts(session.asked)
+    await _check_is_another(answer.value.uid, session, upstream)
+    session.facts, session.answered = answer.value, answer.began
+    return Registration(record.key, record.uid, session.digest, configuration, upstream, shared.client, secrets)
 
 
 async def _check_is_another(uid: str, session: Session, upstream: Client) -> None:
@@ -121,21 +117,47 @@ async def uid_of_logical_cluster(upstream: Client) -> str:
     return text((await upstream.resource(NAMESPACES).get(IDENTITY_NAMESPACE))["metadata"], "uid")
 
 
-async def import_resources(registration: Registration, session: Session, names: Sequence[str]) -> None:
-    """Record how the cluster serves resources, for negotiation, unless that is done and nothing has changed. Raises StepError."""
+async def _configuration(
+    record: ClusterRecord, session: Session, upstream: Client
+) -> tuple[str, ClientConfiguration, Secrets]:
+    """Return the digest, configuration and secrets of a Cluster's kubeconfig. Raises StepError."""
+    configuration, secrets = session.configuration, session.secrets
+    known = None if configuration is None or secrets is None else (session.digest, configuration, secrets)
+    if known is not None and session.has_secret_of(record):
+        return known
+    kubeconfig, version = await read_kubeconfig(record, upstream)
+    session.secret = record.secret, version
+    source = "spec.kubeconfig" if record.secret is None else f"Secret {record.secret.namespace}/{record.secret.name}"
+    digest = digest_of(kubeconfig)
+    if known is not None and session.digest == digest:
+        return known
+    try:
+        return digest, configuration_of(kubeconfig, source), secrets_of(kubeconfig, source)
+    except ConfigurationError as error:
+        raise StepError(Reason.INVALID_KUBECONFIG, f"Invalid kubeconfig: {error}") from error
+
+
+async def import_resources(
+    registration: Registration, session: Session, names: Sequence[str], known: Callable[[], Imports]
+) -> None:
+    """Record how the cluster serves resources, for negotiation, unless that is done and nothing has changed. Raises StepError.
+
+    ``known`` returns the imports that the Cluster owns, from a cache.
+    """
     owner = owner_reference(registration.name, registration.uid)
     prefix = f"Error pulling API Resource Schemas from cluster {registration.name}"
     async with _step(Reason.ERROR_PULLING_SCHEMAS, prefix, registration.secrets):
-        index = await offers.read_index(registration.downstream)
-        offer = Offer(registration.digest, index, await offers.read_imports(registration.upstream, registration.name))
+        shared = session.shared
+        assert shared is not None
+        index = await shared.index(session.asked)
+        offer = Offer(registration.digest, index, known())
         now = asyncio.get_running_loop().time()
-        if index and offer == session.offer and now < session.import_due:
+        if offer.openapi and offer == session.offer and now < session.import_due:
             return
         session.offer = None
-        imported = await import_apis(
-            registration.downstream, registration.upstream, registration.name, names, owner=owner
-        )
-        imports = await offers.read_imports(registration.upstream, registration.name)
+        offered = await shared.offered(names)
+        imported = await record_offered(offered, registration.upstream, registration.name, names, owner=owner)
+        imports = await offers.read_imports(registration.upstream, registration.name, registration.uid)
     session.imported = imported_condition(imported, registration.secrets)
     if not imported.skipped:  # else it is tried again at the next check
         session.offer, session.import_due = offer._replace(imports=imports), now + offers.INTERVAL

@@ -1,14 +1,16 @@
 """The cluster controller: follows the Clusters of all logical clusters, connects them, and keeps their statuses.
 
-A key of its queue is a Cluster. A reconciliation reads the cached Cluster, checks its Kubernetes cluster if that is due, and
-applies the status that pure functions compute (`readiness`, `heartbeats`, `statuses`). What it keeps beside the objects is one
-`Session` for each Cluster, which a new controller builds again.
+A key of its queue is a Cluster. A reconciliation reads the cached Cluster and applies the status that pure functions compute
+(`readiness`, `heartbeats`, `statuses`). If a check of the Kubernetes cluster is due, a second queue makes it, and then the
+Cluster is reconciled again: it may wait for a cluster that does not answer, and a missing heartbeat has to be told in time.
+What the controller keeps beside the objects is one `Session` for each Cluster, which a new controller builds again.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
+import math
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Final
@@ -27,20 +29,41 @@ from kcp.client import (
 )
 from kcp.client.objects import Object
 from kcp.logical_clusters import ANNOTATION
-from kcp.multicluster.clusters import connecting
-from kcp.multicluster.clusters.api import DEFINITION, DEFINITIONS, FIELD_MANAGER, FINALIZER, ConditionType, Reason
+from kcp.multicluster.clusters import connecting, offers
+from kcp.multicluster.clusters.api import (
+    DEFINITION,
+    DEFINITIONS,
+    FIELD_MANAGER,
+    FINALIZER,
+    KUBECONFIG_OF_LABEL,
+    SECRETS,
+    ConditionType,
+    Reason,
+)
 from kcp.multicluster.clusters.connecting import StepError
 from kcp.multicluster.clusters.heartbeats import THRESHOLD, Heartbeats
 from kcp.multicluster.clusters.modes.contract import SyncerMode
 from kcp.multicluster.clusters.readiness import Failure, readiness
-from kcp.multicluster.clusters.records import PHYSICAL, ClusterRecord, physical_index, record_of
+from kcp.multicluster.clusters.records import (
+    PHYSICAL,
+    REFERENCE,
+    ClusterRecord,
+    physical_index,
+    record_of,
+    secret_index,
+    secret_object,
+)
 from kcp.multicluster.clusters.removal import Removal
 from kcp.multicluster.clusters.sessions import Session
-from kcp.multicluster.clusters.statuses import is_current, status_of, unique_condition
+from kcp.multicluster.clusters.shared_clients import SharedClients
+from kcp.multicluster.clusters.statuses import conditions_before_check, is_current, status_of, unique_condition
 from kcp.multicluster.clusters.transitions import transitions
 from kcp.multicluster.conditions import Condition
 from kcp.multicluster.crd_puller import CUSTOM_RESOURCE_DEFINITIONS
+from kcp.multicluster.negotiation import installing
+from kcp.multicluster.negotiation.api import IMPORTS
 from kcp.multicluster.placement import CLUSTERS
+from kcp.multicluster.syncer.sources import without_managed_fields
 
 INTERVAL: Final = 60.0
 """Seconds between two checks of a cluster."""
@@ -85,6 +108,7 @@ class ClusterController:
         self._events = EventRecorder(client, "cluster-controller")
         self._sessions: dict[ObjectKey, Session] = {}
         self._informers = Informers(client.logical_cluster("*"))
+        self._clients = SharedClients()
         self._queue: WorkQueue[ObjectKey] = WorkQueue(
             "clusters",
             self._reconcile,
@@ -92,8 +116,23 @@ class ClusterController:
             workers_of_flow=_WORKERS_OF_LOGICAL_CLUSTER,
             flow=lambda key: key.cluster,
         )
+        self._visits: WorkQueue[ObjectKey] = WorkQueue(
+            "cluster-visits",
+            self._visit,
+            workers=_WORKERS,
+            workers_of_flow=_WORKERS_OF_LOGICAL_CLUSTER,
+            flow=lambda key: key.cluster,
+        )
         self._upgrades: WorkQueue[ObjectKey] = WorkQueue("cluster-definitions", self._upgrade, workers=1)
-        self._clusters: Informer = self._informers.informer(CLUSTERS, indexes={PHYSICAL: physical_index})
+        self._clusters: Informer = self._informers.informer(
+            CLUSTERS, indexes={PHYSICAL: physical_index, REFERENCE: secret_index}, transform=without_managed_fields
+        )
+        self._imports: Informer = self._informers.informer(
+            IMPORTS, metadata_only=True, indexes={offers.OWNERS: offers.owners_index}, transform=without_managed_fields
+        )
+        self._secrets: Informer = self._informers.informer(
+            SECRETS, label_selector=KUBECONFIG_OF_LABEL, metadata_only=True, transform=without_managed_fields
+        )
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -102,10 +141,11 @@ class ClusterController:
         definitions = self._informers.informer(CUSTOM_RESOURCE_DEFINITIONS, metadata_only=True)
         definitions.add_handler(self._on_definition)
         self._clusters.add_handler(self._on_cluster)
+        self._secrets.add_handler(self._on_secret)
         try:
             async with self._informers, self._events:
                 await self._informers.synchronized()
-                async with self._upgrades.running(), self._queue.running():
+                async with self._upgrades.running(), self._visits.running(), self._queue.running():
                     yield
         finally:
             await self._mode.close()
@@ -115,6 +155,7 @@ class ClusterController:
     async def _install(self) -> None:
         for client in [self._client.logical_cluster(name) for name in self._logical_clusters] or [self._client]:
             await DEFINITIONS.install(client)
+        await installing.install(self._client)  # what is followed has to be served
 
     def _on_definition(self, change: Change) -> None:
         if change.key.name == DEFINITION and change.new is not None:
@@ -130,6 +171,14 @@ class ClusterController:
             for other in self._clusters.cache.by_index(PHYSICAL, value):
                 self._queue.add(other.key)
 
+    def _on_secret(self, change: Change) -> None:
+        """Check the Clusters whose kubeconfig has changed."""
+        for cached in self._clusters.cache.by_index(REFERENCE, str(change.key)):
+            session = self._sessions.get(cached.key)
+            if session is not None:
+                session.state = None
+                self._queue.add(cached.key)
+
     async def _reconcile(self, key: ObjectKey) -> None:
         cached = self._clusters.cache.get(key)
         if cached is None:
@@ -139,7 +188,7 @@ class ClusterController:
         session = await self._session(record)
         try:
             if record.deleting:
-                await self._remove(session, record)
+                await self._take_leave(session, record)
             elif not record.has_finalizer:
                 await self._add_finalizer(record)
             else:
@@ -155,13 +204,15 @@ class ClusterController:
             await self._drop(record.key)
             session = None
         if session is None:
-            session = self._sessions[record.key] = Session(record.key, record.uid)
+            session = self._sessions[record.key] = Session(record.key, record.uid, self._clients)
         return session
 
     async def _drop(self, key: ObjectKey) -> None:
+        session = self._sessions.pop(key, None)
+        if session is not None:
+            await session.interrupt()
         await self._mode.stop(key)
         self._heartbeats.forget(key)
-        session = self._sessions.pop(key, None)
         if session is not None:
             await session.close()
 
@@ -172,34 +223,98 @@ class ClusterController:
         await clusters.apply({"metadata": metadata}, field_manager=FIELD_MANAGER, force=True)
 
     async def _keep(self, session: Session, record: ClusterRecord) -> None:
-        """Check the cluster if that is due, and write the status."""
+        """Let the cluster be checked if that is due, and write the status, which does not wait for the check."""
         now = asyncio.get_running_loop().time()
         if session.state != record.generation or now >= session.due:
-            session.state = record.generation
-            session.due = asyncio.get_running_loop().time() + await self._check(session, record)
+            session.ask(record.generation, now if session.state != record.generation else session.due)
+            self._visits.add(record.key)
         await self._write_status(session, record)
 
+    async def _take_leave(self, session: Session, record: ClusterRecord) -> None:
+        """Let what the Cluster has be removed, if an attempt at it is due. A check is not waited for."""
+        now = asyncio.get_running_loop().time()
+        if not record.has_finalizer:
+            return
+        if session.state != record.wanted_removal:
+            session.ask(record.wanted_removal, now)
+            await session.interrupt()
+            self._visits.add(record.key)
+        elif now >= session.due:
+            session.ask(record.wanted_removal, session.due)
+            self._visits.add(record.key)
+        elif session.due < math.inf:
+            self._queue.add_later(record.key, session.due - now)
+
+    async def _visit(self, key: ObjectKey) -> None:
+        """Check a cluster, or remove what its Cluster has, unless the Cluster is gone by now. It may be interrupted."""
+        cached, session = self._clusters.cache.get(key), self._sessions.get(key)
+        if cached is None or session is None or session.uid != cached.uid:
+            return
+        record = record_of(cached.decode(), key.cluster)
+        work = self._remove(session, record) if record.deleting else self._check(session, record)
+        visit = session.visit = asyncio.create_task(work, name=f"visit to {key}")
+        try:
+            await asyncio.wait((visit,))
+            delay = None if visit.cancelled() else visit.result()
+        except (ConflictError, NotFoundError) as error:
+            logger.debug("%s: visiting again: %s", key, error)
+            raise RetryError from error
+        finally:
+            await session.interrupt()
+            session.visit = None
+        if delay is None:
+            return
+        if not record.deleting:
+            session.checked = record.generation
+        if session.state == (record.wanted_removal if record.deleting else record.generation):
+            session.due = session.answered + delay
+        self._queue.add(key)
+
     async def _check(self, session: Session, record: ClusterRecord) -> float:
-        """Check a cluster. Returns the seconds until the next check."""
+        """Check a cluster. Returns the seconds until the next check, since the cluster's answer to this one."""
         upstream = self._upstream(record)
+        session.answered = asyncio.get_running_loop().time()
+        session.newest_secret = self._secret_version(record)
         try:
             async with connecting.limited(_LONGEST_CHECK, record.name):
                 registration = await connecting.connect(record, session, upstream)
-                await connecting.import_resources(registration, session, self._resources)
+                await connecting.import_resources(
+                    registration, session, self._resources, lambda: self._known_imports(record)
+                )
                 await connecting.ensure_syncer(registration, session, self._mode)
         except StepError as error:
             logger.info("%s: %s", record.key, error)
-            now = asyncio.get_running_loop().time()
+            now = session.answered = asyncio.get_running_loop().time()
             delay = session.failed(Failure(error.reason, str(error), 0.0), now)
             return min(delay, self._interval)
         session.succeeded()
         settling = session.syncer.installing and session.syncer.problem
         return min(_SETTLING, self._interval) if settling else self._interval
 
+    def _known_imports(self, record: ClusterRecord) -> offers.Imports:
+        return offers.known_imports(self._imports.cache, record.uid)
+
+    def _secret_version(self, record: ClusterRecord) -> str:
+        """Return the version of the Secret with the kubeconfig of a Cluster; empty if the Secret is not followed."""
+        secret = record.secret
+        cached = None if secret is None else self._secrets.cache.get(secret_object(record.key.cluster, secret))
+        return "" if cached is None else cached.resource_version
+
     async def _write_status(self, session: Session, record: ClusterRecord) -> None:
         loop = asyncio.get_running_loop()
         was_healthy = record.is_true(ConditionType.HEARTBEAT_HEALTHY)
         heartbeat, again = self._heartbeats.judge(record.key, record.heartbeat, loop.time(), was_healthy=was_healthy)
+        if session.checked == record.generation:
+            conditions = self._conditions(session, record, heartbeat)
+        elif record.conditions:
+            conditions = conditions_before_check(record, heartbeat)
+        else:
+            return  # the first check says more
+        await self._apply_status(record, status_of(record, session.facts, conditions))
+        self._queue.add_later(record.key, max(min(again, session.due - loop.time()), 0.0) + 0.01)
+
+    def _conditions(self, session: Session, record: ClusterRecord, heartbeat: Condition) -> list[Condition]:
+        """Return the conditions of a Cluster that was checked."""
         ready = readiness(
             session.failure,
             session.syncer,
@@ -213,8 +328,7 @@ class ClusterController:
         uid = session.facts.uid if session.facts is not None else record.physical_uid
         if uid:
             conditions.append(unique_condition(self._same_cluster(record, uid), uid))
-        await self._apply_status(record, status_of(record, session.facts, conditions))
-        self._queue.add_later(record.key, max(min(again, session.due - loop.time()), 0.0) + 0.01)
+        return conditions
 
     def _same_cluster(self, record: ClusterRecord, uid: str) -> list[str]:
         """Return the names of the other Clusters of a logical cluster that are the same Kubernetes cluster."""
@@ -233,15 +347,9 @@ class ClusterController:
         clusters = self._upstream(record).resource(CLUSTERS)
         await clusters.apply(body, field_manager=FIELD_MANAGER, force=True, subresource="status")
 
-    async def _remove(self, session: Session, record: ClusterRecord) -> None:
-        """Remove the syncer and what was synced, then the finalizer."""
-        if not record.has_finalizer:
-            return
+    async def _remove(self, session: Session, record: ClusterRecord) -> float | None:
+        """Remove the syncer and what was synced, then the finalizer. Returns the seconds until the next attempt; None: none."""
         loop, upstream = asyncio.get_running_loop(), self._upstream(record)
-        if session.state == record.wanted_removal and loop.time() < session.due:
-            self._queue.add_later(record.key, session.due - loop.time())
-            return
-        session.state = record.wanted_removal
         try:
             async with connecting.limited(_LONGEST_REMOVAL, record.name):
                 progress = await self._removal.remove(session, record, upstream)
@@ -251,12 +359,12 @@ class ClusterController:
             ready = Condition(ConditionType.READY, False, error.reason, message)
         else:
             if progress is None:
-                return
+                return None
             session.succeeded()
             delay, ready = 1.0, Condition(ConditionType.READY, False, Reason.REMOVING, progress)
-        session.due = loop.time() + delay
+        session.answered = loop.time()
         await self._apply_status(record, status_of(record, session.facts, [ready]))
-        self._queue.add_later(record.key, delay)
+        return delay
 
     def _upstream(self, record: ClusterRecord) -> Client:
         return self._client.logical_cluster(record.key.cluster)

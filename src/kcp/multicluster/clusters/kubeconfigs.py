@@ -23,11 +23,12 @@ _LIMITS: Final[dict[str, Any]] = {
     "retries": 0,
     "connect_timeout": 5.0,
     "request_timeout": 30.0,
+    "qps": 0.0,
     "max_body": 32 * 1024 * 1024,
     "max_listed": 128 * 1024 * 1024,
 }
-"""A controller retries by itself: a request that fails is not repeated before its failure is known. A cluster is not trusted: it
-may answer without an end, to a process that works for others, too."""
+"""A controller retries by itself: a request that fails is not repeated before its failure is known. The workers of its queues
+bound its requests. A cluster is not trusted: it may answer without an end, to a process that works for others, too."""
 _ENTRY: Final = "cluster"
 """The name of the only entry of each kind in a flattened kubeconfig."""
 
@@ -62,8 +63,8 @@ def secrets_of(text: str, source: str) -> Secrets:
 
 
 def syncing(configuration: ClientConfiguration) -> ClientConfiguration:
-    """Return the configuration for a syncer, whose work queues bound its requests and whose informers retry."""
-    return dataclasses.replace(configuration, qps=0.0, request_timeout=60.0, connect_timeout=10.0)
+    """Return the configuration for syncers, whose informers retry."""
+    return dataclasses.replace(configuration, request_timeout=60.0, connect_timeout=10.0)
 
 
 def flattened(path: Path | None, context: str = "") -> str:

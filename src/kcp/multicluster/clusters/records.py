@@ -16,6 +16,8 @@ from kcp.schema.raw_schemas import Raw, number, objects, schema, strings, text
 
 PHYSICAL: Final = "physical"
 """The index of Clusters by logical cluster and Kubernetes cluster."""
+REFERENCE: Final = "kubeconfig"
+"""The index of Clusters by logical cluster and the Secret with their kubeconfig."""
 
 
 class SecretKey(NamedTuple):
@@ -105,3 +107,14 @@ def physical_index(found: Object) -> Iterable[str]:
     """Return the values of a Cluster in the index `PHYSICAL`."""
     uid = text(schema(found, "status") or {}, "physicalClusterUID")
     return [f"{key_of(found).cluster}/{uid}"] if uid else []
+
+
+def secret_index(found: Object) -> Iterable[str]:
+    """Return the values of a Cluster in the index `REFERENCE`."""
+    reference = schema(schema(found, "spec") or {}, "kubeconfigSecretRef")
+    return [] if reference is None else [str(secret_object(key_of(found).cluster, _secret_key(reference)))]
+
+
+def secret_object(cluster: LogicalClusterName, key: SecretKey) -> ObjectKey:
+    """Return the key of the Secret that a Cluster of a logical cluster refers to."""
+    return ObjectKey(cluster, key.namespace, key.name)

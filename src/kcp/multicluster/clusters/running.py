@@ -23,7 +23,7 @@ from kcp.multicluster.clusters.modes.none import ExternalSyncers
 from kcp.multicluster.clusters.modes.pull import InstalledSyncers
 from kcp.multicluster.clusters.modes.push import PushedSyncers, RunSyncer
 from kcp.multicluster.running import run_controller
-from kcp.multicluster.syncer import SharedSources, Syncer, SyncerSettings
+from kcp.multicluster.syncer import CopySource, SharedSources, Syncer, SyncerSettings
 
 LEASE: Final = "cluster-controller"
 RESOURCES: Final = (
@@ -99,13 +99,19 @@ def _mode(client: Client, options: Options) -> SyncerMode:
 
 
 def _syncers_of(client: Client, options: Options) -> RunSyncer:
-    """Return what runs a syncer. All of them share the watches over all logical clusters."""
+    """Return what runs a syncer. All of them share watches."""
     sources, settings = SharedSources(client), SyncerSettings(heartbeat_interval=options.heartbeat_interval)
 
-    async def run(registration: Registration, downstream: Client) -> None:
+    async def run(registration: Registration, downstream: Client, copies: CopySource) -> None:
         source = sources.of(registration.key.cluster, registration.name)
         syncer = Syncer(
-            registration.upstream, downstream, registration.name, registration.uid, settings=settings, source=source
+            registration.upstream,
+            downstream,
+            registration.name,
+            registration.uid,
+            settings=settings,
+            source=source,
+            copies=copies,
         )
         await syncer.run()
 

@@ -39,6 +39,13 @@ def _comparable(status: Raw) -> Raw:
     return {**status, "conditions": {text(each, "type"): each for each in status["conditions"]}}
 
 
+def conditions_before_check(record: ClusterRecord, heartbeat: Condition) -> list[Condition]:
+    """Return what is known of a Cluster before the first check of its present state has ended: whether its syncer is alive."""
+    if heartbeat.status is not True and record.is_true(ConditionType.READY):
+        return [heartbeat, Condition(ConditionType.READY, False, Reason.ERROR_HEARTBEAT, heartbeat.message)]
+    return [heartbeat]
+
+
 def unique_condition(others: Sequence[str], uid: str) -> Condition:
     """Return the condition that names the Clusters that are the same Kubernetes cluster."""
     kind = ConditionType.UNIQUE_CLUSTER

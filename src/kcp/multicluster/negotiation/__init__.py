@@ -7,7 +7,24 @@ CustomResourceDefinition. The rules are pure functions (`rules`,
 
 from kcp.multicluster.negotiation.api import UpdateStrategy
 from kcp.multicluster.negotiation.controller import NegotiationController
-from kcp.multicluster.negotiation.importing import Imported, import_apis, remove_imports
+from kcp.multicluster.negotiation.importing import (
+    Imported,
+    Offered,
+    import_apis,
+    read_offered,
+    record_offered,
+    remove_imports,
+)
 from kcp.multicluster.negotiation.running import run
 
-__all__ = ["Imported", "NegotiationController", "UpdateStrategy", "import_apis", "remove_imports", "run"]
+__all__ = [
+    "Imported",
+    "NegotiationController",
+    "Offered",
+    "UpdateStrategy",
+    "import_apis",
+    "read_offered",
+    "record_offered",
+    "remove_imports",
+    "run",
+]

@@ -12,7 +12,7 @@ from typing import Any, Final, NamedTuple
 from kcp.api.kinds import GroupResource, GroupVersion
 from kcp.client import Client, ConflictError, NotFoundError, StatusError
 from kcp.client.objects import Object
-from kcp.multicluster.crd_puller import CORE, name_of, pull_versions
+from kcp.multicluster.crd_puller import CORE, PulledVersions, name_of, pull_versions
 from kcp.multicluster.negotiation import installing
 from kcp.multicluster.negotiation.api import (
     API_VERSION_ANNOTATION,
@@ -44,6 +44,20 @@ class Imported(NamedTuple):
     missing: list[str]
 
 
+class Offered(NamedTuple):
+    """What a cluster serves: the descriptions of the versions of resources, and what was not read, as in `pull_versions`."""
+
+    specs: tuple[CommonSpec, ...]
+    pulled: PulledVersions
+
+
+async def read_offered(source: Client, names: Sequence[str] = (), *, served: Collection[GroupResource] = ()) -> Offered:
+    """Read what a cluster serves; arguments and errors are those of `import_apis`."""
+    pulled = await pull_versions(source, names, served=served)
+    specs = tuple(spec for definition in pulled.definitions for spec in specs_of(definition).values())
+    return Offered(specs, pulled._replace(definitions=[]))
+
+
 async def import_apis(
     source: Client,
     target: Client,
@@ -62,14 +76,21 @@ async def import_apis(
     that are not named are kept. Installs the API of negotiation where the logical cluster lacks it. Raises StatusError,
     TransportError, DiscoveryError.
     """
-    pulled = await pull_versions(source, names, served=served)
-    offered = {}
-    for definition in pulled.definitions:
-        for version, spec in specs_of(definition).items():
-            fields = spec.fields()
-            offered[import_name(text(fields, "plural"), location, version, text(fields["groupVersion"], "group"))] = (
-                spec
-            )
+    offered = await read_offered(source, names, served=served)
+    return await record_offered(offered, target, location, names, strategy=strategy, owner=owner)
+
+
+async def record_offered(
+    offer: Offered,
+    target: Client,
+    location: str,
+    names: Sequence[str] = (),
+    *,
+    strategy: UpdateStrategy | None = None,
+    owner: Mapping[str, Any] | None = None,
+) -> Imported:
+    """Record what was read of a cluster; arguments and errors are those of `import_apis`."""
+    pulled, offered = offer.pulled, {_name_of(spec, location): spec for spec in offer.specs}
     await installing.install(target)
     present = await _present(target, location)
     imported = Imported([], [], [], dict(pulled.skipped), pulled.missing)
@@ -138,6 +159,12 @@ async def _keep_strategy(target: Client, found: Object) -> None:
         await imports.apply(body, field_manager=_STRATEGY_MANAGER)
     except (NotFoundError, ConflictError):
         return  # deleted, or a user has just set the strategy
+
+
+def _name_of(spec: CommonSpec, location: str) -> str:
+    fields = spec.fields()
+    version = fields["groupVersion"]
+    return import_name(text(fields, "plural"), location, text(version, "version"), text(version, "group"))
 
 
 def _import(name: str, location: str, spec: CommonSpec, owner: Mapping[str, Any] | None) -> Object:

@@ -5,8 +5,18 @@ the data of `kinds.yaml`; `reconciling` applies the decisions, and `syncer` puts
 """
 
 from kcp.multicluster.syncer.metrics import SyncerMetrics
-from kcp.multicluster.syncer.sources import ObjectSource, OwnSource, SharedSources
+from kcp.multicluster.syncer.shared_sources import SharedCopies, SharedSources
+from kcp.multicluster.syncer.sources import CopySource, ObjectSource
 from kcp.multicluster.syncer.syncer import Syncer, SyncerSettings
 from kcp.multicluster.syncer.upstream import IdentityError
 
-__all__ = ["IdentityError", "ObjectSource", "OwnSource", "SharedSources", "Syncer", "SyncerMetrics", "SyncerSettings"]
+__all__ = [
+    "CopySource",
+    "IdentityError",
+    "ObjectSource",
+    "SharedCopies",
+    "SharedSources",
+    "Syncer",
+    "SyncerMetrics",
+    "SyncerSettings",
+]

@@ -7,19 +7,19 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Awaitable, Callable
 from typing import Final
 
-from kcp.client import ALL_NAMESPACES, Client, RetryError, StatusError, WatchEvent, WorkQueue
+from kcp.client import Client, RetryError, StatusError, WatchEvent, WorkQueue
 from kcp.client.errors import described
 from kcp.client.objects import DELETED, Object
-from kcp.client.reflectors import Reflector
-from kcp.multicluster.placement import CLUSTER_LABEL
+from kcp.client.versions import is_older
 from kcp.multicluster.syncer.event_subjects import Found, Subjects
 from kcp.multicluster.syncer.event_summaries import Summaries, SummaryKey
-from kcp.multicluster.syncer.events import EVENTS, EventWriter, Subject
+from kcp.multicluster.syncer.events import EventWriter, Subject
 from kcp.multicluster.syncer.ownership import metadata_of
 from kcp.multicluster.syncer.reconciling import Shared
-from kcp.multicluster.syncer.sources import view_of
+from kcp.multicluster.syncer.sources import CopySource, ObjectSource, View
 
 _WAITING: Final = 5000
 """Events that wait to be written; further ones are dropped until there is room."""
@@ -37,23 +37,27 @@ logger = logging.getLogger(__name__)
 
 
 class EventFollower:
-    """Writes the events of copies upstream, from `start` to `stop`."""
+    """Writes the events of copies upstream, while `run` runs."""
 
-    def __init__(self, shared: Shared, upstream: Client, downstream: Client) -> None:
+    def __init__(
+        self,
+        shared: Shared,
+        downstream: Client,
+        spaces: View,
+        sources: tuple[ObjectSource, CopySource],
+        first_choice: Callable[[], Awaitable[None]],
+    ) -> None:
+        """``spaces`` are the namespaces of the copies; ``first_choice`` waits until it is known what is synced."""
         self._shared = shared
+        self._spaces = spaces
+        source, self._copies = sources
+        self._first_choice = first_choice
         self._waiting: dict[str, tuple[Object, int]] = {}
         """Events and the number of attempts, by UID."""
         self._queue: WorkQueue[str] = WorkQueue("syncer-events", self._write, workers=2)
         self._summarized: WorkQueue[SummaryKey] = WorkQueue("syncer-event-summaries", self._write_summary, workers=1)
-        self._reflector = Reflector(downstream.resource(EVENTS, ALL_NAMESPACES), self)
-        self._written = view_of(
-            upstream,
-            EVENTS,
-            lambda *_: None,
-            label_selector={CLUSTER_LABEL: shared.identity.cluster},
-            metadata_only=True,
-        )
-        self._writer = EventWriter(upstream, shared.identity.cluster, self._written.get)
+        self._written = source.events()
+        self._writer = EventWriter(shared.client, shared.identity.cluster, self._written.get)
         self._subjects = Subjects(shared, downstream)
         self._summaries = Summaries()
         self._unlisted: set[str] = set()
@@ -63,9 +67,10 @@ class EventFollower:
         """Follow events until cancelled."""
         try:
             await self._written.synchronized()
+            await self._first_choice()
             self._queue.start()
             self._summarized.start()
-            await self._reflector.run()
+            await self._copies.follow_events(self._shared.identity.cluster_uid, self._spaces, self)
         finally:
             await self._queue.stop()
             await self._summarized.stop()
@@ -97,8 +102,11 @@ class EventFollower:
         meta = metadata_of(event)
         if self._shared.namespaces.get(str(meta.get("namespace"))) is None:
             return
-        uid = str(meta.get("uid"))
-        if uid in self._waiting or len(self._waiting) < _WAITING:
+        uid, version = str(meta.get("uid")), str(meta.get("resourceVersion"))
+        waiting, _ = self._waiting.get(uid, (None, 0))
+        if waiting is not None and is_older(version, str(metadata_of(waiting).get("resourceVersion"))):
+            return
+        if waiting is not None or len(self._waiting) < _WAITING:
             self._waiting[uid] = event, 0
             self._queue.add(uid)
 
@@ -122,7 +130,8 @@ class EventFollower:
         except RetryError:
             if attempts >= _ATTEMPTS:
                 return None
-            self._waiting[uid] = event, attempts + 1
+            complete = all(synced.is_complete for synced in self._shared.types.values())
+            self._waiting[uid] = event, attempts + complete
             raise
 
     async def _write_about(self, subject: Subject, event: Object) -> None:

@@ -10,14 +10,15 @@ from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from typing import Any, Final, NamedTuple
 
-from kcp.client import APIResource, CachedObject, Client, NotFoundError
+from kcp.client import CachedObject, Client, NotFoundError
 from kcp.client.events.correlation import BURST, RATE
+from kcp.client.events.recorder import EVENTS
 from kcp.client.objects import Object
 from kcp.client.transport.rate_limits import TokenBucket
+from kcp.client.versions import is_older
 from kcp.multicluster.placement import CLUSTER_LABEL, GROUP, shorten
 from kcp.multicluster.syncer.ownership import annotations_of, metadata_of
 
-EVENTS: Final = APIResource("", "v1", "events", "Event")
 VERSION_ANNOTATION: Final = f"{GROUP}/event-version"
 """The annotation of such an event: the version of the event downstream."""
 _COPIED: Final = (
@@ -92,13 +93,12 @@ class EventWriter:
         return bucket.try_take()
 
     async def write(self, event: Mapping[str, Any], subject: Subject) -> None:
-        """Write an event, unless this version of it was written. Raises StatusError, TransportError."""
+        """Write an event, unless this version of it was written, or a later one. Raises StatusError, TransportError."""
         wanted = event_upstream(event, subject, self._cluster)
         meta = wanted["metadata"]
-        cached = self._written(meta["namespace"], meta["name"])
-        if cached is not None and annotations_of(cached.decode()).get(VERSION_ANNOTATION) == str(
-            metadata_of(event).get("resourceVersion")
-        ):
+        cached, version = self._written(meta["namespace"], meta["name"]), meta["annotations"][VERSION_ANNOTATION]
+        written = "" if cached is None else str(annotations_of(cached.decode()).get(VERSION_ANNOTATION))
+        if version == written or is_older(version, written):
             return
         if not self._may_write(subject):
             return

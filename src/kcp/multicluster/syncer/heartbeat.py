@@ -10,6 +10,7 @@ from typing import Any, Final
 from kcp.api.times import now
 from kcp.client import Client, ClientError, StatusError
 from kcp.multicluster.placement import CLUSTERS, FIELD_MANAGER
+from kcp.multicluster.syncer.sources import CopySource
 from kcp.multicluster.syncer.statuses import SYNCED, Problem
 
 logger = logging.getLogger(__name__)
@@ -49,14 +50,14 @@ class Heartbeat:
     def __init__(
         self,
         upstream: Client,
-        downstream: Client,
+        copies: CopySource,
         cluster: str,
         report: Callable[[], tuple[list[str], dict[str, Any]]],
         recovered: Callable[[], None],
     ) -> None:
         """``report`` returns the resources that are synced, and the condition; ``recovered`` is called after an outage."""
         self._clusters = upstream.resource(CLUSTERS)
-        self._downstream = downstream
+        self._copies = copies
         self._cluster = cluster
         self._report = report
         self._recovered = recovered
@@ -74,7 +75,7 @@ class Heartbeat:
         while True:
             self._wake.clear()
             try:
-                await self.beat()
+                await self.beat(interval / 2)
                 if failed:
                     self._recovered()
                 failed = False
@@ -87,9 +88,12 @@ class Heartbeat:
             except TimeoutError:
                 continue
 
-    async def beat(self) -> None:
-        """Check that the cluster answers, and write the status. Raises StatusError, TransportError."""
-        await self._downstream.version()
+    async def beat(self, within: float = 0.0) -> None:
+        """Check that the cluster answers, or did so ``within`` so many seconds, and write the status.
+
+        Raises StatusError, TransportError.
+        """
+        await self._copies.answers(within)
         resources, condition = self._report()
         status = {"lastHeartbeatTime": now(), "syncedResources": resources, "conditions": [condition]}
         body = {

@@ -1,4 +1,7 @@
-"""Where syncers get the objects of a logical cluster from: own watches, or watches over all logical clusters that many share."""
+"""Where a syncer gets objects from: on both sides, watches of its own, or watches that the syncers of a process share.
+
+`shared_sources` has those that are shared.
+"""
 
 from __future__ import annotations
 
@@ -9,15 +12,24 @@ from kcp.client import (
     ALL_NAMESPACES,
     APIResource,
     CachedObject,
-    Change,
     Client,
     FollowOptions,
     Informer,
     ObjectKey,
 )
+from kcp.client.events.recorder import EVENTS
 from kcp.client.objects import Object
+from kcp.client.reflectors import Reflector, ReflectorTarget
 from kcp.logical_clusters import ANNOTATION, LogicalClusterName
-from kcp.multicluster.placement import CLUSTER_LABEL, HELD_PREFIX, SYNC_ERROR_ANNOTATION, cluster_of, held_label
+from kcp.multicluster.negotiation.api import IMPORTS
+from kcp.multicluster.placement import (
+    CLUSTER_LABEL,
+    CLUSTERS,
+    HELD_PREFIX,
+    MARK_LABEL,
+    SYNC_ERROR_ANNOTATION,
+    held_label,
+)
 from kcp.multicluster.syncer.transforms import FIELD_PREFIX
 
 _PLACING: Final = frozenset(
@@ -62,6 +74,34 @@ class ObjectSource(Protocol):
     def dependencies(self, resource: APIResource, handler: Handler) -> View:
         """Return the metadata of the objects that have the syncer's label; there may be more."""
 
+    def cluster(self, handler: Handler) -> View:
+        """Return the metadata of the Cluster."""
+
+    def imports(self, handler: Handler) -> View:
+        """Return the APIResourceImports of the cluster, as `shortened_import` has them."""
+
+    def events(self) -> View:
+        """Return the metadata of the Events that the syncer has written."""
+
+    async def probe(self, resource: APIResource) -> None:
+        """Check that a resource can be listed. Raises StatusError, ClientError."""
+
+
+class CopySource(Protocol):
+    """Gives a syncer what it follows downstream. A ``mark`` is the UID of its Cluster."""
+
+    def copies(self, resource: APIResource, mark: str, handler: Handler) -> View:
+        """Return the objects that have the mark."""
+
+    async def follow_events(self, mark: str, namespaces: View, target: ReflectorTarget) -> None:
+        """Give a target the Events of ``namespaces``, which have the mark, until cancelled. There may be others."""
+
+    async def probe(self, resource: APIResource, mark: str) -> None:
+        """Check that a resource can be listed. Raises StatusError, ClientError."""
+
+    async def answers(self, within: float) -> None:
+        """Check that the cluster answers, or did so within so many seconds. Raises StatusError, ClientError."""
+
 
 def without_managed_fields(api_object: Object) -> Object:
     """Return an object without its managed fields, which no decision needs."""
@@ -78,6 +118,13 @@ def placement_metadata(api_object: Object) -> Object:
         if field in meta:
             meta[field] = {key: value for key, value in meta[field].items() if key.startswith(are_kept)}
     return api_object
+
+
+def shortened_import(api_object: Object) -> Object:
+    """Return an import without its schema."""
+    spec = {name: value for name, value in api_object["spec"].items() if name in ("groupVersion", "plural", "location")}
+    status = {"conditions": (api_object.get("status") or {}).get("conditions")}
+    return {"metadata": without_managed_fields(api_object)["metadata"], "spec": spec, "status": status}
 
 
 class InformerView:
@@ -115,15 +162,19 @@ def view_of(
     resource: APIResource,
     handler: Handler,
     *,
-    label_selector: dict[str, str] | str = "",
-    metadata_only: bool = False,
+    transform: Callable[[Object], Object] = without_managed_fields,
+    **options: Any,
 ) -> InformerView:
-    """Return a view of a resource in all namespaces of the client's logical cluster, by a watch of its own."""
+    """Return a view of a resource in all namespaces of the client's logical cluster, by a watch with `FollowOptions`."""
     cluster = client.cluster_of_objects
-    options = FollowOptions(label_selector=label_selector, metadata_only=metadata_only)
     verbs = client.resource(resource, ALL_NAMESPACES)
-    informer = Informer(verbs, cluster, transform=without_managed_fields, options=options)
+    informer = Informer(verbs, cluster, transform=transform, options=FollowOptions(**options))
     return InformerView(informer, cluster, handler)
+
+
+def nothing(old: CachedObject | None, new: CachedObject | None) -> None:
+    """Handle no change: for a view that is only read."""
+    del old, new
 
 
 class OwnSource:
@@ -143,140 +194,53 @@ class OwnSource:
         """Return the metadata of the objects that have the syncer's label. The syncer may not list others."""
         return view_of(self._client, resource, handler, label_selector=held_label(self._cluster), metadata_only=True)
 
+    def cluster(self, handler: Handler) -> View:
+        """Return the metadata of the Cluster."""
+        selector = {"metadata.name": self._cluster}
+        return view_of(self._client, CLUSTERS, handler, field_selector=selector, metadata_only=True)
 
-class SharedSources:
-    """One watch for each resource over all logical clusters, for all syncers of a process."""
+    def imports(self, handler: Handler) -> View:
+        """Return the imports of the cluster."""
+        selector = {"spec.location": self._cluster}
+        return view_of(self._client, IMPORTS, handler, transform=shortened_import, field_selector=selector)
+
+    def events(self) -> View:
+        """Return the metadata of the Events that the syncer has written."""
+        selector = {CLUSTER_LABEL: self._cluster}
+        return view_of(self._client, EVENTS, nothing, label_selector=selector, metadata_only=True)
+
+    async def probe(self, resource: APIResource) -> None:
+        """Check that a resource can be listed. Raises StatusError, ClientError."""
+        await probe(self._client, resource, {CLUSTER_LABEL: self._cluster})
+
+
+class OwnCopies:
+    """Watches of one syncer in its cluster."""
 
     def __init__(self, client: Client) -> None:
-        """``client`` may list and watch in all logical clusters."""
-        self._client = client.logical_cluster("*")
-        self._shared: dict[tuple[APIResource, bool], _SharedWatch] = {}
+        self._client = client
 
-    def of(self, logical_cluster: LogicalClusterName, cluster: str) -> ObjectSource:
-        """Return the source of a Cluster's syncer."""
-        return _SharedSource(self, logical_cluster, cluster)
+    def copies(self, resource: APIResource, mark: str, handler: Handler) -> View:
+        """Return the objects that have the mark."""
+        return view_of(self._client, resource, handler, label_selector={MARK_LABEL: mark})
 
-    @property
-    def watched(self) -> list[APIResource]:
-        """The resources that are watched."""
-        return [resource for resource, _ in self._shared]
+    async def follow_events(self, mark: str, namespaces: View, target: ReflectorTarget) -> None:
+        """Give a target the Events of all namespaces, until cancelled."""
+        del mark
+        await namespaces.synchronized()
+        await Reflector(self._client.resource(EVENTS, ALL_NAMESPACES), target).run()
 
-    def watch(self, resource: APIResource, *, metadata_only: bool) -> _SharedWatch:
-        """Return the watch of a resource; it runs as long as it has views."""
-        key = resource, metadata_only
-        found = self._shared.get(key)
-        if found is None:
-            found = _SharedWatch(
-                self._client, resource, metadata_only=metadata_only, ended=lambda: self._shared.pop(key)
-            )
-            self._shared[key] = found
-        return found
+    async def probe(self, resource: APIResource, mark: str) -> None:
+        """Check that a resource can be listed. Raises StatusError, ClientError."""
+        await probe(self._client, resource, {MARK_LABEL: mark})
+
+    async def answers(self, within: float) -> None:
+        """Check that the cluster answers. Raises StatusError, ClientError."""
+        del within
+        await self._client.version()
 
 
-class _SharedSource:
-    sees_everything = True
-
-    def __init__(self, shared: SharedSources, logical_cluster: LogicalClusterName, cluster: str) -> None:
-        self._shared = shared
-        self._place = (logical_cluster, cluster)
-
-    def assigned(self, resource: APIResource, handler: Handler) -> View:
-        return self._shared.watch(resource, metadata_only=False).view(self._place, handler)
-
-    def dependencies(self, resource: APIResource, handler: Handler) -> View:
-        return self._shared.watch(resource, metadata_only=True).view((self._place[0], ""), handler)
-
-
-_Place = tuple[LogicalClusterName, str]
-"""A logical cluster and a Cluster in it, or ``""`` for all objects."""
-_INDEX = "place"
-
-
-class _SharedWatch:
-    """A watch over all logical clusters whose changes go to the views that they concern."""
-
-    def __init__(self, client: Client, resource: APIResource, *, metadata_only: bool, ended: Callable[[], Any]) -> None:
-        self._metadata_only = metadata_only
-        self._ended = ended
-        self._handlers: dict[_Place, list[Handler]] = {}
-        options = FollowOptions(label_selector="" if metadata_only else CLUSTER_LABEL, metadata_only=metadata_only)
-        verbs = client.resource(resource, ALL_NAMESPACES)
-        self.informer = Informer(
-            verbs,
-            client.cluster_of_objects,
-            indexes={_INDEX: self._index},
-            transform=placement_metadata if metadata_only else without_managed_fields,
-            options=options,
-        )
-        self.informer.add_handler(self._dispatch)
-        self.informer.start()
-
-    def _index(self, api_object: Object) -> list[str]:
-        cluster = (api_object["metadata"].get("annotations") or {}).get(ANNOTATION) or ""
-        return [_value(LogicalClusterName(cluster), "" if self._metadata_only else cluster_of(api_object))]
-
-    def _dispatch(self, change: Change) -> None:
-        before, after = (self._place_of(each) for each in (change.old, change.new))
-        if before is not None and before != after:
-            self._call(before, change.old, None)
-        if after is not None:
-            self._call(after, change.old if before == after else None, change.new)
-
-    def _place_of(self, cached: CachedObject | None) -> _Place | None:
-        if cached is None:
-            return None
-        return cached.key.cluster, "" if self._metadata_only else cached.labels.get(CLUSTER_LABEL, "")
-
-    def _call(self, place: _Place, old: CachedObject | None, new: CachedObject | None) -> None:
-        for handler in list(self._handlers.get(place, ())):
-            handler(old, new)
-
-    def view(self, place: _Place, handler: Handler) -> View:
-        """Return the view of a place, and call the handler with its objects."""
-        self._handlers.setdefault(place, []).append(handler)
-        view = _SharedView(self, place, handler)
-        for cached in list(view):
-            handler(None, cached)
-        return view
-
-    async def drop(self, place: _Place, handler: Handler) -> None:
-        """Remove a view; stop the watch after the last one."""
-        handlers = self._handlers.get(place, [])
-        if handler in handlers:
-            handlers.remove(handler)
-        if not handlers:
-            self._handlers.pop(place, None)
-        if not self._handlers:
-            self._ended()
-            await self.informer.stop()
-
-
-class _SharedView:
-    def __init__(self, watch: _SharedWatch, place: _Place, handler: Handler) -> None:
-        self._watch = watch
-        self._place = place
-        self._handler = handler
-
-    def get(self, namespace: str, name: str) -> CachedObject | None:
-        cluster, assigned = self._place
-        found = self._watch.informer.cache.get(ObjectKey(cluster, namespace, name))
-        if found is not None and assigned and found.labels.get(CLUSTER_LABEL) != assigned:
-            return None
-        return found
-
-    def __iter__(self) -> Iterator[CachedObject]:
-        return iter(self._watch.informer.cache.by_index(_INDEX, _value(*self._place)))
-
-    @property
-    def has_synchronized(self) -> bool:
-        return self._watch.informer.has_synchronized
-
-    async def synchronized(self) -> None:
-        await self._watch.informer.synchronized()
-
-    async def stop(self) -> None:
-        await self._watch.drop(self._place, self._handler)
-
-
-def _value(cluster: LogicalClusterName, assigned: str) -> str:
-    return f"{cluster}/{assigned}"
+async def probe(client: Client, resource: APIResource, selector: dict[str, str] | str) -> None:
+    """Check that a resource can be listed: an informer would only try again and again. Raises StatusError, ClientError."""
+    verbs = client.resource(resource, ALL_NAMESPACES)
+    await verbs.list(limit=1, label_selector=selector, metadata_only=True)

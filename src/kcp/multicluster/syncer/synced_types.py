@@ -8,12 +8,12 @@ from typing import Any
 
 from kcp.api.kinds import GroupResource
 from kcp.client import CachedObject, Client
-from kcp.multicluster.placement import MARK_LABEL, locator_of
+from kcp.multicluster.placement import locator_of
 from kcp.multicluster.syncer.choosing import Pair
 from kcp.multicluster.syncer.downstream import Copies
 from kcp.multicluster.syncer.kinds import KindRules, kinds
 from kcp.multicluster.syncer.ownership import Identity, Key
-from kcp.multicluster.syncer.sources import ObjectSource, View, view_of
+from kcp.multicluster.syncer.sources import CopySource, ObjectSource, View
 
 Changed = Callable[[Key, Mapping[str, Any] | None], None]
 """Called with the key of a changed object that is assigned to the cluster, and the object or None."""
@@ -28,6 +28,7 @@ class SyncedType:
         identity: Identity,
         source: ObjectSource,
         downstream: Client,
+        copies: CopySource,
         *,
         assigned: Changed,
         queue: Callable[[Key], None],
@@ -49,8 +50,7 @@ class SyncedType:
         self.dependencies: View | None = None
         if self.follows_others:
             self.dependencies = source.dependencies(pair.upstream, self._on_metadata)
-        selector = {MARK_LABEL: identity.cluster_uid}
-        self.cache: View = view_of(downstream, pair.downstream, self._on_copy, label_selector=selector)
+        self.cache: View = copies.copies(pair.downstream, identity.cluster_uid, self._on_copy)
 
     @property
     def has_status(self) -> bool:

@@ -10,19 +10,9 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from typing import Any, Final
 
-from kcp.client import (
-    CachedObject,
-    Client,
-    ClientError,
-    EventRecorder,
-    FollowOptions,
-    Informer,
-    RetryError,
-    StatusError,
-    WorkQueue,
-)
+from kcp.client import CachedObject, Client, ClientError, EventRecorder, RetryError, StatusError, WorkQueue
 from kcp.multicluster.conditions import condition_of
-from kcp.multicluster.placement import CLUSTERS, MARK_LABEL, locator_of
+from kcp.multicluster.placement import locator_of
 from kcp.multicluster.syncer import upstream
 from kcp.multicluster.syncer.choosing import Pair
 from kcp.multicluster.syncer.cleaning import NamespaceCleaner
@@ -32,7 +22,7 @@ from kcp.multicluster.syncer.heartbeat import Heartbeat, synced_condition
 from kcp.multicluster.syncer.metrics import Figures, SyncerMetrics
 from kcp.multicluster.syncer.ownership import Key, metadata_of
 from kcp.multicluster.syncer.reconciling import Reconciliation, Shared
-from kcp.multicluster.syncer.sources import InformerView, ObjectSource, OwnSource, view_of
+from kcp.multicluster.syncer.sources import CopySource, ObjectSource, OwnCopies, OwnSource, View
 from kcp.multicluster.syncer.statuses import SYNCED
 from kcp.multicluster.syncer.synced_types import SyncedType
 from kcp.multicluster.syncer.type_set import TypeSet
@@ -72,16 +62,18 @@ class Syncer:
         cluster_uid: str = "",
         settings: SyncerSettings | None = None,
         source: ObjectSource | None = None,
+        copies: CopySource | None = None,
         metrics: SyncerMetrics | None = None,
     ) -> None:
         """``upstream_client`` is one of the logical cluster. With a ``cluster_uid``, only that Cluster is synced.
 
-        ``source`` gives the objects upstream: by default by watches in the logical cluster alone.
+        ``source`` gives the objects upstream, ``copies`` those downstream: by default by watches for this syncer alone.
         """
         self._up, self._down = upstream_client, downstream_client
         self._cluster, self._uid = cluster, cluster_uid
         self._settings = settings or SyncerSettings()
         self._source = source or OwnSource(upstream_client, cluster)
+        self._copies = copies or OwnCopies(downstream_client)
         self._metrics = metrics or SyncerMetrics()
         self._queue: WorkQueue[Key] = WorkQueue(
             f"syncer-{cluster}",
@@ -126,8 +118,7 @@ class Syncer:
         self._condition = condition_of((cluster.get("status") or {}).get("conditions"), SYNCED)
         async with AsyncExitStack() as stack:
             recorder = await stack.enter_async_context(EventRecorder(self._up, "kcp-syncer", instance=self._cluster))
-            selector = {MARK_LABEL: identity.cluster_uid}
-            spaces = view_of(self._down, NAMESPACES, self._on_namespace, label_selector=selector)
+            spaces = self._copies.copies(NAMESPACES, identity.cluster_uid, self._on_namespace)
             stack.push_async_callback(spaces.stop)
             self._shared = Shared(
                 identity,
@@ -138,25 +129,26 @@ class Syncer:
                 self._queue.add,
                 lambda namespace: self._cleaning.add_later(namespace, self._settings.clean_delay),
             )
-            stack.push_async_callback(self._follow_cluster().stop)
+            stack.push_async_callback(self._source.cluster(self._on_cluster).stop)
             stack.callback(self._metrics.add(self._figures))
             try:
-                await self._run_parts(stack)
+                await self._run_parts(stack, spaces)
             except BaseExceptionGroup as errors:
                 raise _first(errors) from None
 
-    async def _run_parts(self, stack: AsyncExitStack) -> None:
+    async def _run_parts(self, stack: AsyncExitStack, spaces: View) -> None:
         assert self._shared is not None
         settings = self._settings
         self._types = TypeSet(
             (self._up, self._down),
-            self._cluster,
+            (self._source, self._copies),
+            self._shared.identity,
             settings.resources,
             self._shared.types,
             start=self._start_type,
             started=self._on_started,
         )
-        self._heartbeat = Heartbeat(self._up, self._down, self._cluster, self._report, self._queue.add_delayed)
+        self._heartbeat = Heartbeat(self._up, self._copies, self._cluster, self._report, self._queue.add_delayed)
         self._cleaner = NamespaceCleaner(self._shared, self._down)
         for queue in (self._queue, self._cleaning):
             await stack.enter_async_context(queue.running())
@@ -165,12 +157,23 @@ class Syncer:
             tasks.create_task(self._heartbeat.run(settings.heartbeat_interval))
             tasks.create_task(self._watch_identity())
             if settings.events:
-                tasks.create_task(EventFollower(self._shared, self._up, self._down).run())
+                follower = EventFollower(
+                    self._shared, self._down, spaces, (self._source, self._copies), self._types.first_choice
+                )
+                tasks.create_task(follower.run())
 
     def _start_type(self, pair: Pair) -> SyncedType:
         shared = self._shared
         assert shared is not None
-        return SyncedType(pair, shared.identity, self._source, self._down, assigned=shared.refer, queue=self._queue.add)
+        return SyncedType(
+            pair,
+            shared.identity,
+            self._source,
+            self._down,
+            self._copies,
+            assigned=shared.refer,
+            queue=self._queue.add,
+        )
 
     async def _on_started(self, synced: SyncedType) -> None:
         """Queue what only a comparison of both sides shows: copies without a source, and what was released in between."""
@@ -208,11 +211,6 @@ class Syncer:
         locator = None if new is None else locator_of(new.decode())
         if locator is not None:
             self._cleaning.add_later(locator.namespace, self._settings.clean_delay)
-
-    def _follow_cluster(self) -> InformerView:
-        options = FollowOptions(field_selector={"metadata.name": self._cluster}, metadata_only=True)
-        informer = Informer(self._up.resource(CLUSTERS), self._up.cluster_of_objects, options=options)
-        return InformerView(informer, self._up.cluster_of_objects, self._on_cluster)
 
     def _on_cluster(self, old: CachedObject | None, new: CachedObject | None) -> None:
         del old

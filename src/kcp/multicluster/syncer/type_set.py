@@ -8,12 +8,12 @@ from collections.abc import Awaitable, Callable
 from typing import Final
 
 from kcp.api.kinds import GroupResource
-from kcp.client import ALL_NAMESPACES, Client, ClientError, DiscoveryError, FollowOptions, Informer, StatusError
+from kcp.client import Client, ClientError, DiscoveryError, StatusError
 from kcp.client.discovery.resolution import Discovered
-from kcp.client.objects import Object
 from kcp.multicluster.negotiation.api import IMPORTS
-from kcp.multicluster.placement import CLUSTER_LABEL, MARK_LABEL
 from kcp.multicluster.syncer.choosing import Choice, Pair, choose, offered_versions
+from kcp.multicluster.syncer.ownership import Identity
+from kcp.multicluster.syncer.sources import CopySource, ObjectSource, View
 from kcp.multicluster.syncer.statuses import Problem, problem_of
 from kcp.multicluster.syncer.synced_types import SyncedType
 
@@ -31,7 +31,8 @@ class TypeSet:
     def __init__(
         self,
         sides: tuple[Client, Client],
-        cluster: str,
+        sources: tuple[ObjectSource, CopySource],
+        identity: Identity,
         requested: tuple[str, ...],
         types: dict[GroupResource, SyncedType],
         *,
@@ -40,19 +41,28 @@ class TypeSet:
     ) -> None:
         """``start`` makes a type; ``started`` is called when its first lists are complete."""
         self._upstream, self._downstream = sides
-        self._cluster = cluster
+        self._source, self._copies = sources
+        self._cluster, self._mark = identity.cluster, identity.cluster_uid
         self._requested = requested
         self._types = types
         self._start = start
         self._started = started
         self._changed = asyncio.Event()
-        self._imports: Informer | None = None
+        self._imports: View | None = None
         self._tasks: asyncio.TaskGroup
         self._waiting: dict[GroupResource, asyncio.Task[None]] = {}
-        self.chosen = False
-        """Whether the resources were chosen once."""
+        self._first_choice = asyncio.Event()
         self.stopped: dict[str, Problem] = {}
         """Why resources are not synced, by name."""
+
+    @property
+    def chosen(self) -> bool:
+        """Whether the resources were chosen once."""
+        return self._first_choice.is_set()
+
+    async def first_choice(self) -> None:
+        """Wait until the resources were chosen once."""
+        await self._first_choice.wait()
 
     async def run(self, interval: float, retry: float) -> None:
         """Choose now, when imports change, and every ``interval`` seconds; more often while something is missing.
@@ -88,7 +98,7 @@ class TypeSet:
                 "%s: the resources cannot be discovered, those known so far are synced: %s", self._cluster, error
             )
             return
-        imports = [] if self._imports is None else [cached.decode() for cached in self._imports.cache]
+        imports = [] if self._imports is None else [cached.decode() for cached in self._imports]
         choice = choose(up, down, offered_versions(imports, self._cluster), self._requested)
         await self._change(choice)
 
@@ -99,11 +109,7 @@ class TypeSet:
             discovered.find(f"{IMPORTS.plural}.{IMPORTS.group}")
         except DiscoveryError:
             return  # a logical cluster without negotiation
-        options = FollowOptions(field_selector={"spec.location": self._cluster})
-        verbs = self._upstream.resource(IMPORTS, ALL_NAMESPACES)
-        self._imports = Informer(verbs, self._upstream.cluster_of_objects, transform=_shortened, options=options)
-        self._imports.add_handler(lambda _: self._changed.set())
-        self._imports.start()
+        self._imports = self._source.imports(lambda *_: self._changed.set())
         await self._imports.synchronized()
 
     async def _change(self, choice: Choice) -> None:
@@ -127,22 +133,19 @@ class TypeSet:
             if self.stopped.get(name) != problem:
                 logger.warning("%s: %s is not synced: %s", self._cluster, name, problem)
         self.stopped = stopped
-        self.chosen = True
+        self._first_choice.set()
 
     async def _probe(self, pair: Pair) -> Problem | None:
         """Return why a type cannot be listed on one of the sides: an informer would only try again and again."""
-        for client, resource, selector, where in (
-            (self._upstream, pair.upstream, {CLUSTER_LABEL: self._cluster}, "kcp"),
-            (self._downstream, pair.downstream, MARK_LABEL, "the cluster"),
-        ):
-            try:
-                await client.resource(resource, ALL_NAMESPACES).list(
-                    limit=1, label_selector=selector, metadata_only=True
-                )
-            except StatusError as error:
-                return problem_of(error, prefix=f"{where} does not list it: ")
-            except ClientError as error:
-                return problem_of(error, "Unreachable")
+        where = "kcp"
+        try:
+            await self._source.probe(pair.upstream)
+            where = "the cluster"
+            await self._copies.probe(pair.downstream, self._mark)
+        except StatusError as error:
+            return problem_of(error, prefix=f"{where} does not list it: ")
+        except ClientError as error:
+            return problem_of(error, "Unreachable")
         return None
 
     async def _wait(self, synced: SyncedType) -> None:
@@ -165,10 +168,3 @@ class TypeSet:
 
 def _versions(pair: Pair) -> tuple[str, str]:
     return pair.upstream.version, pair.downstream.version
-
-
-def _shortened(api_object: Object) -> Object:
-    """Return an import without its schema."""
-    spec = {name: value for name, value in api_object["spec"].items() if name in ("groupVersion", "plural", "location")}
-    status = {"conditions": (api_object.get("status") or {}).get("conditions")}
-    return {"metadata": api_object["metadata"], "spec": spec, "status": status}

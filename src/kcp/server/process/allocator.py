@@ -23,9 +23,9 @@ _KEPT_ON_TOP: Final = 2 << 20
 """Free bytes at the end of the heap that it keeps: fewer would have it grow and shrink all the time."""
 
 
-def return_large_allocations() -> None:
-    """Fix the size from which glibc maps allocations by themselves."""
-    _set({_MMAP_THRESHOLD: _MAPPED_FROM, _TRIM_THRESHOLD: _KEPT_ON_TOP})
+def return_large_allocations(mapped_from: int = _MAPPED_FROM) -> None:
+    """Fix the size in bytes from which glibc maps allocations by themselves."""
+    _set({_MMAP_THRESHOLD: mapped_from, _TRIM_THRESHOLD: _KEPT_ON_TOP})
 
 
 def return_free_pages() -> None:

@@ -19,10 +19,12 @@ import gc
 import sys
 import time
 from collections.abc import Callable
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
-from kcp.registry.verbs.large_writes import LargeWrites
 from kcp.server.process.allocator import return_free_pages
+
+if TYPE_CHECKING:
+    from kcp.registry.verbs.large_writes import LargeWrites
 
 _THRESHOLDS: Final = (5_000, 4, 1)
 """New objects for a collection of the youngest generation, and collections of one generation for one of the next.

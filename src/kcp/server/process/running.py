@@ -11,7 +11,6 @@ import contextlib
 import dataclasses
 import logging
 import os
-import resource
 import signal
 import sys
 from collections.abc import Callable, Coroutine
@@ -22,6 +21,7 @@ from kcp.server.process.allocator import return_large_allocations
 from kcp.server.process.configuration import Configuration
 from kcp.server.process.cyclic_garbage import CyclicGarbage
 from kcp.server.process.errors import ConfigurationError
+from kcp.server.process.open_files import allow_many_files
 from kcp.server.process.reloading import ReloadedFiles
 
 if TYPE_CHECKING:
@@ -376,13 +376,6 @@ class _UnhandledErrors:
             loop.default_exception_handler(context)
 
 
-def _allow_many_files() -> None:
-    """Raise the limit on open files to the hard limit: each connection needs one."""
-    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-    with contextlib.suppress(ValueError, OSError):  # some systems refuse their own hard limit
-        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
-
-
 def run(configuration: Configuration, announce: Callable[[ServerProcess], None]) -> None:
     """Run a server until a signal stops it. Raises ConfigurationError when it cannot start."""
     from kcp.server.process import address_space
@@ -390,6 +383,6 @@ def run(configuration: Configuration, announce: Callable[[ServerProcess], None])
     address_space.prepare()
     import uvloop
 
-    _allow_many_files()
+    allow_many_files()
     return_large_allocations()
     uvloop.run(serve_until_signalled(ServerProcess(configuration), announce))

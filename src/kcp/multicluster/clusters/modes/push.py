@@ -12,10 +12,13 @@ from kcp.multicluster.clusters.api import Reason
 from kcp.multicluster.clusters.kubeconfigs import syncing
 from kcp.multicluster.clusters.modes.contract import Registration
 from kcp.multicluster.clusters.readiness import SyncerState
+from kcp.multicluster.clusters.shared_clients import SharedClients
 from kcp.multicluster.running import run_again
+from kcp.multicluster.syncer import CopySource
 
-RunSyncer = Callable[[Registration, Client], Coroutine[Any, Any, None]]
-"""Runs the syncer of a Cluster until it is cancelled, with a client of the Kubernetes cluster that has no limit on its rate."""
+RunSyncer = Callable[[Registration, Client, CopySource], Coroutine[Any, Any, None]]
+"""Runs the syncer of a Cluster until it is cancelled, with a client of the Kubernetes cluster and a source of what is there,
+which it shares with the syncers of the same kubeconfig."""
 
 _FIRST_DELAY: Final = 1.0
 _LAST_DELAY: Final = 60.0
@@ -35,19 +38,15 @@ class _Identity(NamedTuple):
 class _Running:
     """A syncer that runs, again after each failure."""
 
-    def __init__(self, registration: Registration, run: RunSyncer) -> None:
+    def __init__(self, registration: Registration, run: RunSyncer, clients: SharedClients) -> None:
         self.identity = _Identity(registration.uid, registration.digest)
         self.problem = ""
         self.started = asyncio.get_running_loop().time()
         self._registration = registration
         self._run = run
+        self._clients = clients
         again = run_again(self._run_once, self._failed, first_delay=_FIRST_DELAY, last_delay=_LAST_DELAY)
         self.task = asyncio.create_task(again, name=f"syncer of {registration.key}")
-
-    async def _run_once(self) -> None:
-        self.problem = ""
-        async with Client(syncing(self._registration.configuration)) as downstream:
-            await self._run(self._registration, downstream)
 
     def _failed(self, error: Exception | None, delay: float) -> None:
         expected = error is None or isinstance(error, (ClientError, StatusError))
@@ -62,6 +61,11 @@ class _Running:
             exc_info=None if expected else error,
         )
 
+    async def _run_once(self) -> None:
+        self.problem, registration = "", self._registration
+        async with self._clients.using(registration.digest, syncing(registration.configuration)) as shared:
+            await self._run(registration, shared.client, shared.copies)
+
     async def stop(self) -> None:
         self.task.cancel()
         await asyncio.gather(self.task, return_exceptions=True)
@@ -72,6 +76,7 @@ class PushedSyncers:
 
     def __init__(self, run: RunSyncer) -> None:
         self._run = run
+        self._clients = SharedClients()
         self._running: dict[ObjectKey, _Running] = {}
 
     async def ensure(self, registration: Registration) -> SyncerState:
@@ -80,7 +85,7 @@ class PushedSyncers:
             await self.stop(registration.key)
             running = None
         if running is None:
-            running = self._running[registration.key] = _Running(registration, self._run)
+            running = self._running[registration.key] = _Running(registration, self._run, self._clients)
         age = asyncio.get_running_loop().time() - running.started
         return SyncerState(running.problem, installing=age < _INSTALLING, reason=Reason.ERROR_STARTING_SYNCER)
 
