@@ -20,6 +20,7 @@ class NetworkCut:
         self._target = target
         self._server: asyncio.Server | None = None
         self._writers: set[asyncio.StreamWriter] = set()
+        self._serving: set[asyncio.Task[None]] = set()
         self._is_cut = False
         self._is_silent = False
         self.connections = 0
@@ -54,9 +55,15 @@ class NetworkCut:
         for writer in tuple(self._writers):
             writer.transport.abort()
         await self._server.wait_closed()
+        await asyncio.gather(*self._serving)
+        await asyncio.sleep(0)  # transports that are aborted close in the next iteration of the event loop
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.connections += 1
+        task = asyncio.current_task()
+        assert task is not None
+        self._serving.add(task)
+        task.add_done_callback(self._serving.discard)
         self._writers.add(writer)
         try:
             if self._is_cut and not self._is_silent:
