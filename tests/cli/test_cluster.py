@@ -137,6 +137,9 @@ async def test_a_manifest_runs_the_syncer_of_a_cluster(
         "secrets",
         "serviceaccounts",
         "persistentvolumeclaims",
+        "pods",
+        "replicasets",
+        "jobs",
         "gadgets",
     }
     assert (await kcp("cluster", "remove", "manual", *home)).stdout == "manual removed\n"
