@@ -18,6 +18,7 @@ from tests.support.simulated_clusters import simulated_clusters
 from tests.support.waiting import PATIENCE
 
 PAGE = ROOT / "docs" / "multicluster.md"
+SYNCER_PAGE = ROOT / "docs" / "syncer.md"
 
 
 def commands(language: str) -> Iterator[tuple[str, str]]:
@@ -57,6 +58,8 @@ def test_the_commands_of_the_page_print_what_is_shown(tmp_path: Path) -> None:
                 if command.startswith("kubectl get"):
                     ((listing, shown),) = commands("text")
                     assert run(tmp_path, listing).split("\n")[0].split() == shown.split("\n")[0].split()
+            (sources,) = (text for text in blocks(SYNCER_PAGE, "sh") if text.startswith("kubectl get namespaces"))
+            assert "SOURCE" in run(tmp_path, f"{sources.strip()} --kubeconfig us-east1-admin.kubeconfig")
 
 
 def test_the_other_commands_that_start_a_server_are_right() -> None:
