@@ -39,13 +39,7 @@ async def test_a_killed_syncer_leaves_nothing_behind(tmp_path: Path) -> None:
 async def test_a_killed_kcp_goes_on_where_it_was(tmp_path: Path) -> None:
     async with world_of(tmp_path) as world:
         await world.register()
-        for _ in range(2):
-            traffic = asyncio.create_task(world.traffic.run(WRITES))
-            await world.traffic.run(10)
-            await asyncio.to_thread(world.kcp.stop, signal.SIGKILL)
-            world.kcp.start()
-            await asyncio.to_thread(world.kcp.ready)
-            await traffic
+        await world.kill_kcp(WRITES)
         await world.agrees()
 
 

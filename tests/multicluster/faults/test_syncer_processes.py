@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import signal
 from pathlib import Path
 
 from kcp.multicluster.clusters import accounts
@@ -11,7 +10,7 @@ from kcp.multicluster.clusters.api import syncer_name
 from tests.faults.shim import Shim
 from tests.multicluster.faults.model import NAME
 from tests.multicluster.faults.syncers import InstalledSyncer, LoneSyncer
-from tests.multicluster.faults.world import Prefixes, world_of
+from tests.multicluster.faults.world import Prefixes, World, world_of
 from tests.support.waiting import eventually
 
 WRITES = 40
@@ -19,11 +18,16 @@ WRITES = 40
 HOUR = 3600
 
 
+async def begin(world: World) -> None:
+    """Register the cluster, and let both sides have the same objects."""
+    await world.register()
+    await world.traffic.run(WRITES)
+    await world.settles()
+
+
 async def test_a_lone_syncer_that_is_killed_goes_on_where_it_was(tmp_path: Path) -> None:
     async with world_of(tmp_path, syncers=LoneSyncer) as world:
-        await world.register()
-        await world.traffic.run(WRITES)
-        await world.settles()
+        await begin(world)
         for _ in range(2):
             traffic = asyncio.create_task(world.traffic.run(WRITES))
             await world.traffic.run(5)
@@ -35,25 +39,15 @@ async def test_a_lone_syncer_that_is_killed_goes_on_where_it_was(tmp_path: Path)
 
 async def test_kcp_is_killed_beneath_a_lone_syncer(tmp_path: Path) -> None:
     async with world_of(tmp_path, syncers=LoneSyncer) as world:
-        await world.register()
-        await world.traffic.run(WRITES)
-        await world.settles()
-        for _ in range(2):
-            traffic = asyncio.create_task(world.traffic.run(WRITES))
-            await world.traffic.run(10)
-            await asyncio.to_thread(world.kcp.stop, signal.SIGKILL)
-            world.kcp.start()
-            await asyncio.to_thread(world.kcp.ready)
-            await traffic
+        await begin(world)
+        await world.kill_kcp(WRITES)
         await world.agrees()
 
 
 async def test_a_token_that_is_revoked_and_replaced(tmp_path: Path) -> None:
     """Deleting the account in kcp ends its tokens; the controller makes another one, and the kubelet mounts its token."""
     async with world_of(tmp_path, syncers=InstalledSyncer) as world:
-        await world.register()
-        await world.traffic.run(WRITES)
-        await world.settles()
+        await begin(world)
         traffic = asyncio.create_task(world.traffic.run(WRITES))
         await world.traffic.run(10)
         tenant = world.client.logical_cluster("tenant")

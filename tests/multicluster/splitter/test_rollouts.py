@@ -56,14 +56,19 @@ def test_the_limits_of_the_strategy_hold_over_all_clusters(
     assert all(leaf.template and leaf.complete for leaf in world.states())
 
 
-def test_a_template_that_fails_stays_where_it_fails() -> None:
-    world = World(deployment(6, strategy=rolling(1, 0)), clusters(a=Use.OPEN, b=Use.OPEN, c=Use.OPEN))
-    world.settle()
+def begin_broken_rollout(world: World, steps: int) -> None:
+    """Roll out a template whose Pods never become ready, for a number of steps."""
     world.root["spec"] = {**world.root["spec"], "template": template("web:broken")}
-    for _ in range(10):
+    for _ in range(steps):
         world.step()
         for name in world.leaves:
             world.run(name, broken="web:broken")
+
+
+def test_a_template_that_fails_stays_where_it_fails() -> None:
+    world = World(deployment(6, strategy=rolling(1, 0)), clusters(a=Use.OPEN, b=Use.OPEN, c=Use.OPEN))
+    world.settle()
+    begin_broken_rollout(world, steps=10)
     assert sorted(leaf.template for leaf in world.states()) == [False, False, True]
     assert sum(leaf.available for leaf in world.states()) == 5
     world.root["spec"] = {**world.root["spec"], "template": template("web:3")}
@@ -99,11 +104,7 @@ def test_a_changed_strategy_reaches_a_rollout_that_is_under_way() -> None:
     """Its limits hold over all clusters at once: the rollout gets what the others leave."""
     world = World(deployment(6, strategy=rolling(1, 0)), clusters(a=Use.OPEN, b=Use.OPEN, c=Use.OPEN))
     world.settle()
-    world.root["spec"] = {**world.root["spec"], "template": template("web:broken")}
-    for _ in range(3):
-        world.step()
-        for name in world.leaves:
-            world.run(name, broken="web:broken")
+    begin_broken_rollout(world, steps=3)
     assert allowed(world) == (1, 0)
     world.root["spec"] = {**world.root["spec"], "strategy": rolling(2, 1)}
     world.step()
