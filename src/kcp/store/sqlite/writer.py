@@ -98,7 +98,7 @@ class BatchWriter:
         self._thread.start()
 
     def submit(self, write: QueuedWrite) -> None:
-        """Queue a write. Writes of one iteration of the event loop are committed together."""
+        """Queue a write. Writes of an iteration of the event loop are committed together, and those of the next few with them."""
         if not self._gathered:
             self._loop.call_soon(self._gather, 1, _GATHERING)
         self._gathered.append(write)
