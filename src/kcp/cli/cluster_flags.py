@@ -1,4 +1,4 @@
-"""The flags that say which API server a command reads from, and which it writes to."""
+"""Flags that several commands share: which API server a command reads from or writes to, and how long it waits."""
 
 from __future__ import annotations
 
@@ -34,3 +34,18 @@ def kubeconfig_flags(
         return kubeconfig(context(command))
 
     return decorate
+
+
+waiting_flag: Final = flags.group("Waiting")
+"""Adds a flag of those about waiting."""
+
+
+def timeout_flag(default: str) -> Callable[[Command], Command]:
+    """Return a decorator that adds ``--timeout``, the longest wait, with a default (a duration)."""
+    return waiting_flag(
+        "--timeout",
+        default=default,
+        type=flags.DurationType(),
+        metavar="DURATION",
+        help="How long to wait at most; 0s is for ever.",
+    )

@@ -12,10 +12,9 @@ import click
 
 from kcp.cli import flags
 from kcp.cli.cluster_commands import CommandError, run, server, server_flags, until
-from kcp.cli.cluster_flags import kubeconfig_flags
+from kcp.cli.cluster_flags import kubeconfig_flags, timeout_flag, waiting_flag
 from kcp.cli.progress import Progress, printable
 
-_waiting = flags.group("Waiting")
 _labels = flags.group("Placement")
 _NO_CONTROLLER: Final = (
     "no answer of the cluster controller: is it running (kcp start --with-cluster-controller, kcp cluster-controller)?"
@@ -36,14 +35,8 @@ _PATIENCE: Final = 3.0
     show_default=False,
     help="Labels of the Cluster, for rules of placement.",
 )
-@_waiting("--wait", default=True, **flags.SWITCH, help="Wait until the cluster is ready. [default: true]")
-@_waiting(
-    "--timeout",
-    default="2m",
-    type=flags.DurationType(),
-    metavar="DURATION",
-    help="How long to wait at most; 0s is for ever.",
-)
+@waiting_flag("--wait", default=True, **flags.SWITCH, help="Wait until the cluster is ready. [default: true]")
+@timeout_flag("2m")
 @click.argument("name")
 def register(name: str, labels: tuple[str, ...], **choices: Any) -> None:
     """Register a Kubernetes cluster as Cluster NAME, or give it another kubeconfig.
@@ -128,14 +121,8 @@ def _read_labels(words: tuple[str, ...]) -> dict[str, str]:
 
 @click.command(cls=flags.GroupedCommand, short_help="Remove a Kubernetes cluster.")
 @server_flags
-@_waiting("--wait", default=True, **flags.SWITCH, help="Wait until the cluster is removed. [default: true]")
-@_waiting(
-    "--timeout",
-    default="5m",
-    type=flags.DurationType(),
-    metavar="DURATION",
-    help="How long to wait at most; 0s is for ever.",
-)
+@waiting_flag("--wait", default=True, **flags.SWITCH, help="Wait until the cluster is removed. [default: true]")
+@timeout_flag("5m")
 @flags.group("Removal")(
     "--force", is_flag=True, help="Forget the cluster without reaching it: what was synced stays there."
 )

@@ -11,13 +11,13 @@ import click
 
 from kcp.cli import flags
 from kcp.cli.cluster_commands import run, server, server_flags, until
+from kcp.cli.cluster_flags import timeout_flag, waiting_flag
 from kcp.cli.progress import Progress
 
 if TYPE_CHECKING:
     from kcp.client import Client
     from kcp.multicluster.clusters.administration import Assigned
 
-_waiting = flags.group("Waiting")
 _INTERVAL: Final = 1.0
 """Seconds between two counts of the objects that a drained cluster still has."""
 
@@ -44,14 +44,8 @@ def uncordon(names: tuple[str, ...], kcp_kubeconfig: Path | None, kcp_context: s
 
 @click.command(cls=flags.GroupedCommand, short_help="Move what a cluster runs to other clusters.")
 @server_flags
-@_waiting("--wait", is_flag=True, help="Wait until nothing is assigned to the clusters.")
-@_waiting(
-    "--timeout",
-    default="5m",
-    type=flags.DurationType(),
-    metavar="DURATION",
-    help="How long to wait at most; 0s is for ever.",
-)
+@waiting_flag("--wait", is_flag=True, help="Wait until nothing is assigned to the clusters.")
+@timeout_flag("5m")
 @click.argument("names", nargs=-1, required=True, metavar="NAME...")
 def drain(names: tuple[str, ...], kcp_kubeconfig: Path | None, kcp_context: str, *, wait: bool, timeout: float) -> None:
     """Move what clusters run to other clusters, and let them get no new objects.
