@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any
+from uuid import uuid4
 
 from kcp.client import APIResource
 from kcp.multicluster.syncer.event_summaries import Summaries
@@ -47,6 +48,12 @@ async def make(world: World, resource: APIResource, body: Object) -> Object:
     return await world.down.client.resource(resource, world.there).create(body)
 
 
+async def forge(world: World, pod: Object, name: str) -> None:
+    """Write a warning that gives the UID of a Pod beside another name."""
+    about = {"metadata": {**pod["metadata"], "name": name}}
+    await make(world, EVENTS, event(about, PODS, "Forged", metadata={"name": f"forged-{uuid4()}"}))
+
+
 def test_warnings_about_what_belongs_to_a_copy_come_up(run: Any) -> None:
     async def test(world: World) -> None:
         await define(world.down.client, definition(PODS), definition(REPLICA_SETS))
@@ -58,6 +65,7 @@ def test_warnings_about_what_belongs_to_a_copy_come_up(run: Any) -> None:
                 await make(world, PODS, controlled_by(replicas, "ReplicaSet", f"web-1-{number}")) for number in range(3)
             ]
             alone = await make(world, PODS, {"metadata": {"name": "alone"}, "spec": {}})
+            await forge(world, pods[0], "alone")
             await make(world, EVENTS, event(alone, PODS, "Alone"))
             await make(world, EVENTS, event(pods[0], PODS, "Pulled", "Normal"))
             await make(world, EVENTS, event(replicas, REPLICA_SETS, "FailedCreate"))
@@ -66,7 +74,8 @@ def test_warnings_about_what_belongs_to_a_copy_come_up(run: Any) -> None:
             await _comes_up(world, source, "FailedCreate", 1, "ReplicaSet web-1: FailedCreate happened")
             found = await _comes_up(world, source, "FailedScheduling", 6, "FailedScheduling happened")
             assert found["source"] == {"component": "kubelet"}
-            await make(world, EVENTS, event({"metadata": {**pods[0]["metadata"], "name": "../x"}}, PODS, "Forged"))
+            for name in ("../x", "alone", "gone"):
+                await forge(world, pods[0], name)
         async with world.syncing():
             await make(world, EVENTS, event(pods[1], PODS, "Unhealthy"))
             await _comes_up(world, source, "Unhealthy", 1, "Pod web-1-1: Unhealthy happened")

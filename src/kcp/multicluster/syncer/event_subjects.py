@@ -18,6 +18,8 @@ from kcp.multicluster.syncer.synced_types import SyncedType
 
 Reference = Mapping[str, Any]
 """Of an object in the cluster: ``apiVersion``, ``kind``, ``name``, ``uid``."""
+_Key = tuple[APIResource, str, str, str]
+"""Of an object in the cluster: its type, namespace, name and UID."""
 _STEPS: Final = 4
 """Controllers between an object and a copy that are followed."""
 _REMEMBERED: Final = 2000
@@ -39,8 +41,8 @@ class Subjects:
     def __init__(self, shared: Shared, downstream: Client) -> None:
         self._shared = shared
         self._downstream = downstream
-        self._controllers: OrderedDict[str, Reference | None] = OrderedDict()
-        """The controllers of objects, by the UID of these."""
+        self._controllers: OrderedDict[_Key, Reference | None] = OrderedDict()
+        """The controllers of objects. The whole reference is the key: an event may give the UID of another object."""
 
     async def find(self, about: Reference, namespace: str, *, owned: bool) -> Found | None:
         """Return the source of the object of an event; with ``owned`` also through its controllers.
@@ -79,11 +81,12 @@ class Subjects:
 
     async def _controller(self, resource: APIResource, about: Reference, namespace: str) -> Reference | None:
         """Return the reference to the controller of an object; None if it has none, or is gone."""
-        uid = str(about.get("uid"))
-        if uid in self._controllers:
-            self._controllers.move_to_end(uid)
-            return self._controllers[uid]
-        found = self._controllers[uid] = await self._read_controller(resource, str(about.get("name")), uid, namespace)
+        name, uid = str(about.get("name")), str(about.get("uid"))
+        key = resource, namespace, name, uid
+        if key in self._controllers:
+            self._controllers.move_to_end(key)
+            return self._controllers[key]
+        found = self._controllers[key] = await self._read_controller(resource, name, uid, namespace)
         if len(self._controllers) > _REMEMBERED:
             self._controllers.popitem(last=False)
         return found
