@@ -19,6 +19,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from devtools.ports import free_ports
 from kcp.auth import certificates
 from kcp.server.process.errors import ConfigurationError
 from kcp.testing import Server
@@ -38,8 +39,8 @@ def test_start_prints_the_address_and_the_kubeconfig(tmp_path: Path) -> None:
 
 def test_the_kubeconfig_works_and_survives_a_restart(tmp_path: Path) -> None:
     root = tmp_path / ".kcp"
-    with started(root) as server:
-        port = server.url.rpartition(":")[2]
+    (port,) = free_ports(1)
+    with started(root, "--secure-port", str(port)) as server:
         first = (root / "data" / "admin.kubeconfig").read_bytes()
         config = yaml.safe_load(first)
         assert config["current-context"] == "admin"
@@ -64,7 +65,7 @@ def test_the_kubeconfig_works_and_survives_a_restart(tmp_path: Path) -> None:
             )
             assert done.stdout.split() == ["namespace/default", "namespace/kube-public", "namespace/kube-system"]
         assert server.stop()[0] == 0
-    with started(root, "--secure-port", port) as server:
+    with started(root, "--secure-port", str(port)) as server:
         assert (root / "data" / "admin.kubeconfig").read_bytes() == first
         assert server.get("/readyz") == b"ok"
 
