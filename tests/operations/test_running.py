@@ -112,7 +112,7 @@ async def test_a_stop_under_load_is_graceful_and_loses_nothing(tmp_path: Path, m
         os.kill(server.process_id, number)
         began = time.perf_counter()
         await asyncio.gather(*work)
-        await asyncio.to_thread(process.wait, 60)
+        await asyncio.to_thread(process.wait, PATIENCE)
         return time.perf_counter() - began
 
     async def names(server: Server) -> set[str]:
