@@ -28,6 +28,7 @@ from kcp.store.etcd.client import EtcdClient
 from kcp.store.etcd.layout import Layout
 from kcp.store.etcd.opening import open_store
 from kcp.store.etcd.store import EtcdStore
+from kcp.store.etcd.writes import ATTEMPT_SECONDS
 from tests.store.conformance.backends import WIDGETS, delete, key, opened, put, received, shown, with_store
 from tests.store.etcd.backends import EtcdBackend
 from tests.store.etcd.silent_member import silent_member
@@ -64,7 +65,7 @@ async def test_the_outcome_of_a_write_without_a_response_is_determined(own: Etcd
         for number in range(3):
             member.signal(signal.SIGSTOP)
             loop = asyncio.get_running_loop()
-            loop.call_later(5.5 + number, member.signal, signal.SIGCONT)
+            loop.call_later(ATTEMPT_SECONDS + 0.2 * (number + 1), member.signal, signal.SIGCONT)
             value = str(number + 1).encode()
             revision = await store.write([Change(key("counter"), value, expected=revision)])
             found = store.get(key("counter"))
