@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from aiohttp import web
 
+from kcp.server.audit import webhook_backend
 from kcp.server.audit.options import AuditOptions
 from kcp.server.audit.webhook_backend import Throttle
 from kcp.server.process.errors import ConfigurationError
@@ -19,7 +20,7 @@ from tests.audit.test_events import metrics_of
 from tests.support.https_server import HTTPSServer, json_answer
 from tests.support.objects import config_map
 from tests.support.running_server import RunningServer
-from tests.support.waiting import wait_until
+from tests.support.waiting import PATIENCE, wait_until
 
 MAPS = "/api/v1/namespaces/default/configmaps"
 
@@ -66,6 +67,12 @@ class Webhook(HTTPSServer):
 
         (event,) = wait_until(arrived, f"the event of {audit_id}")
         return event
+
+
+@pytest.fixture(autouse=True)
+def patient_stop(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a server on a busy machine send what waits for longer than the 5 s that it has to stop."""
+    monkeypatch.setattr(webhook_backend, "_STOP_TIMEOUT", PATIENCE)
 
 
 @pytest.fixture
