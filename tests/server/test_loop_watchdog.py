@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
 
 import pytest
@@ -23,6 +24,14 @@ def burn(seconds: float) -> None:
     end = time.thread_time() + seconds
     while time.thread_time() < end:
         pass
+
+
+@pytest.fixture(autouse=True)
+def without_collections() -> Iterator[None]:
+    """Let no garbage collection take a step's time."""
+    gc.disable()
+    yield
+    gc.enable()
 
 
 class Recording(LoopWatchdog):
