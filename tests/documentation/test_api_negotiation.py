@@ -13,6 +13,7 @@ from tests.documentation.test_readme import BINARIES, ROOT, blocks, columns
 from tests.multicluster.negotiation.test_scenarios import older_cluster
 from tests.multicluster.recorded_clusters import RecordedCluster, serving
 from tests.support.kcp_process import started
+from tests.support.kubectl import patient
 from tests.support.waiting import PATIENCE
 
 PAGE = ROOT / "docs" / "api-negotiation.md"
@@ -38,7 +39,7 @@ def follow(folder: Path) -> int:
                 environment[name] = value
                 continue
             done = subprocess.run(
-                shlex.split(command),
+                shlex.split(patient(command)),
                 cwd=folder,
                 env=environment,
                 capture_output=True,

@@ -11,7 +11,7 @@ import pytest
 
 from kcp.testing import Server
 from tests.documentation.test_readme import ROOT, blocks
-from tests.support.kubectl import CURRENT, Kubectl
+from tests.support.kubectl import CURRENT, Kubectl, patient
 from tests.support.waiting import PATIENCE
 
 PAGE = ROOT / "docs" / "certificates.md"
@@ -29,7 +29,7 @@ def test_the_commands_of_the_page_give_a_certificate(tmp_path: Path) -> None:
             "KUBECONFIG": str(kubeconfig),
             "HOME": str(tmp_path),
         }
-        command = ["bash", "-euo", "pipefail", "-c", script]
+        command = ["bash", "-euo", "pipefail", "-c", patient(script)]
         subprocess.run(command, cwd=tmp_path, env=environment, check=True, timeout=PATIENCE, capture_output=True)
         kubectl = Kubectl(CURRENT, kubeconfig, tmp_path)
         assert "joe" in kubectl("--user", "joe", "auth", "whoami")

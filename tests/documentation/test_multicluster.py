@@ -14,6 +14,7 @@ from kcp.cli.start import start
 from kcp.multicluster.clusters.api import ConditionType, Reason
 from tests.documentation.test_readme import BINARIES, ROOT, blocks, columns
 from tests.support.kcp_process import started
+from tests.support.kubectl import patient
 from tests.support.simulated_clusters import simulated_clusters
 from tests.support.waiting import PATIENCE
 
@@ -33,9 +34,7 @@ def run(folder: Path, command: str) -> str:
     """Run a command of the page in a folder. Returns what it prints."""
     environment = {**os.environ, "PATH": f"{BINARIES}:{os.environ['PATH']}", "HOME": str(folder)}
     environment["KUBECONFIG"] = ".kcp/data/admin.kubeconfig"
-    if command.startswith("kubectl wait "):
-        command += f" --timeout={PATIENCE:.0f}s"
-    shell = ("bash", "-c", command)
+    shell = ("bash", "-c", patient(command))
     done = subprocess.run(
         shell, cwd=folder, env=environment, stdout=subprocess.PIPE, text=True, check=False, timeout=2 * PATIENCE
     )

@@ -18,6 +18,11 @@ WITH_PATIENCE = f"--timeout={PATIENCE:.0f}s"
 """The flag of commands that wait."""
 
 
+def patient(script: str) -> str:
+    """Return commands of a page whose waits last as long as those of tests; kubectl gives up after 30 s by itself."""
+    return script.replace("kubectl wait ", f"kubectl wait {WITH_PATIENCE} ")
+
+
 @dataclass
 class Kubectl:
     """One kubectl in one context."""
