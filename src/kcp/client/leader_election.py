@@ -177,12 +177,15 @@ class LeaderElector:
     async def _release(self) -> None:
         """Release the Lease, so that the next leader does not wait until it expires."""
         lease = self._observed
-        if lease is None or self.leader != self._identity:
-            return
-        spec = {**self._spec(), "holderIdentity": "", "leaseDurationSeconds": 1, "renewTime": micro_time()}
         try:
             async with asyncio.timeout(self._renew_deadline):
-                self._observe(await self._leases.replace({**lease, "spec": spec}))
+                while lease is not None and self.leader == self._identity:
+                    spec = {**self._spec(), "holderIdentity": "", "leaseDurationSeconds": 1, "renewTime": micro_time()}
+                    try:
+                        self._observe(await self._leases.replace({**lease, "spec": spec}))
+                    except ConflictError:  # with a renewal that was cancelled before its answer came
+                        if (lease := await self._read()) is not None:
+                            self._observe(lease)
         except (StatusError, ClientError, TimeoutError) as error:
             logger.info("%s: the lease was not released: %s", self._name, str(error) or "no answer in time")
         self._renewed_at = -math.inf

@@ -132,6 +132,28 @@ def test_times_that_leave_no_time_to_renew_are_refused(configuration: ClientConf
         LeaderElector(client, "lock", "")
 
 
+async def test_the_lease_is_released_though_the_answer_to_a_renewal_never_came(
+    elector: Elect, leases: ResourceClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done, begun, unanswered = asyncio.Event(), asyncio.Event(), asyncio.Event()
+    candidate = elector("first")
+    replace = candidate._leases.replace
+
+    async def answer_of_the_first_lost(lease: dict[str, Any]) -> dict[str, Any]:
+        answer = await replace(lease)
+        if not unanswered.is_set():
+            unanswered.set()
+            await asyncio.Event().wait()
+        return answer
+
+    monkeypatch.setattr(candidate._leases, "replace", answer_of_the_first_lost)
+    leading = asyncio.create_task(candidate.run(until(done, begun)))
+    await unanswered.wait()
+    done.set()
+    await leading
+    assert (await leases.get("lock"))["spec"]["holderIdentity"] == ""
+
+
 async def test_the_lease_is_renewed_while_a_leader_that_was_cancelled_finishes(
     elector: Elect, leases: ResourceClient
 ) -> None:
