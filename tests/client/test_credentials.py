@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
+import os
+import signal
 import sys
 from pathlib import Path
 from typing import Any
@@ -21,6 +23,7 @@ from kcp.testing import LogicalCluster
 from tests.client.conftest import AuthenticatingServer
 from tests.client.scripted_servers import answer, refusal, scripted
 from tests.support.clocks import Clock
+from tests.support.waiting import PATIENCE
 
 VERSION = "client.authentication.k8s.io/v1"
 REVIEW = "/apis/authentication.k8s.io/v1/selfsubjectreviews"
@@ -244,6 +247,27 @@ async def test_a_plugin_that_hangs_is_killed() -> None:
         await plugin.current()
     running = [path.read_bytes() for path in Path("/proc").glob("[0-9]*/cmdline")]
     assert not any(seconds.encode() in command for command in running)
+
+
+@pytest.mark.parametrize(
+    ("printed", "timeout", "problem"),
+    [(1, 0.5, "did not end within 0.5 s"), (1 << 21, PATIENCE, "printed more than")],
+    ids=["little", "much"],
+)
+async def test_the_end_of_a_plugin_does_not_wait_for_its_child(
+    home: Path, printed: int, timeout: float, problem: str
+) -> None:
+    """The child has the standard output of the plugin, and does not end with it."""
+    child, path = home / "child", home / "plugin"
+    path.write_text(f"#!/bin/sh\nsleep 900 &\necho $! >{child}\nhead -c {printed} /dev/zero\nexec sleep 900\n")
+    path.chmod(0o755)
+    plugin = ExecPlugin("u", ExecConfiguration(api_version=VERSION, command=str(path)), timeout=timeout)
+    try:
+        with pytest.raises(CredentialsError, match=problem):
+            await plugin.current()
+    finally:
+        if child.exists() and (number := child.read_text()):
+            os.kill(int(number), signal.SIGKILL)
 
 
 async def test_a_plugin_that_needs_a_terminal_is_not_run_without_one(home: Path) -> None:

@@ -7,7 +7,9 @@ need it meanwhile wait for one run. Its standard error reaches the user; its sta
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
+import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping
@@ -37,6 +39,41 @@ class ExecConfiguration:
     install_hint: str = ""
     provide_cluster_info: bool = False
     interactive_mode: str = "IfAvailable"
+
+
+class _Run(asyncio.SubprocessProtocol):
+    """One run of a plugin, and what it has printed.
+
+    Not that of `asyncio.subprocess`, which waits for the end of the output also after the end of the process: a child of the
+    plugin may keep it open, and what nobody reads may be in the way of it.
+    """
+
+    def __init__(self) -> None:
+        loop = asyncio.get_running_loop()
+        self.output = bytearray()
+        self.too_much: asyncio.Future[None] = loop.create_future()
+        self.ended: asyncio.Future[None] = loop.create_future()
+
+    def pipe_data_received(self, fd: int, data: bytes) -> None:  # noqa: ARG002 - there is one pipe
+        if len(self.output) + len(data) <= _MAX_OUTPUT:
+            self.output += data
+        elif not self.too_much.done():
+            self.too_much.set_result(None)
+
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - as every protocol
+        """The process has ended, and its output too."""
+        if not self.ended.done():
+            self.ended.set_result(None)
+
+
+async def _kill(process: asyncio.SubprocessTransport, run: _Run) -> None:
+    """Kill a plugin that still runs, and wait for its end. What its children print is not waited for."""
+    with contextlib.suppress(ProcessLookupError):
+        process.kill()
+    output = process.get_pipe_transport(1)
+    if output is not None:
+        output.close()
+    await run.ended
 
 
 class ExecPlugin:
@@ -74,40 +111,34 @@ class ExecPlugin:
         return True
 
     async def _run(self) -> bytes:
+        loop = asyncio.get_running_loop()
         try:
-            process = await asyncio.create_subprocess_exec(
+            process, run = await loop.subprocess_exec(
+                _Run,
                 self._command,
                 *self._configuration.arguments,
                 env=self._variables(),
-                stdin=None if self._interactive() else asyncio.subprocess.DEVNULL,
-                stdout=asyncio.subprocess.PIPE,
+                stdin=None if self._interactive() else subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=None,
             )
         except OSError as error:
             hint = f"\n{self._configuration.install_hint}" if self._configuration.install_hint else ""
             raise self._error(f"cannot run {self._command}: {error.strerror}{hint}") from error
         try:
             async with asyncio.timeout(self._timeout):
-                output = await self._output(process)
+                await asyncio.wait((run.ended, run.too_much), return_when=asyncio.FIRST_COMPLETED)
         except TimeoutError as error:
             raise self._error(f"{self._command} did not end within {self._timeout:g} s") from error
         finally:
-            if process.returncode is None:
-                process.kill()
-                await process.wait()
-        if process.returncode:
-            raise self._error(f"{self._command} ended with exit code {process.returncode}")
-        return output
-
-    async def _output(self, process: asyncio.subprocess.Process) -> bytes:
-        """Read what a plugin prints, until it ends. Raises CredentialsError as soon as that is too much."""
-        assert process.stdout is not None
-        output = bytearray()
-        while piece := await process.stdout.read(_MAX_OUTPUT):
-            output += piece
-            if len(output) > _MAX_OUTPUT:
-                raise self._error(f"{self._command} printed more than {_MAX_OUTPUT} bytes")
-        await process.wait()
-        return bytes(output)
+            if not run.ended.done():
+                await _kill(process, run)
+            process.close()
+        if run.too_much.done():
+            raise self._error(f"{self._command} printed more than {_MAX_OUTPUT} bytes")
+        if code := process.get_returncode():
+            raise self._error(f"{self._command} ended with exit code {code}")
+        return bytes(run.output)
 
     def _interactive(self) -> bool:
         terminal = sys.stdin is not None and not sys.stdin.closed and sys.stdin.isatty()
