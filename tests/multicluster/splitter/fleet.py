@@ -13,10 +13,10 @@ from kcp.api.times import whole_time
 from kcp.client import APIResource, Client, NotFoundError, load_configuration
 from kcp.multicluster import clusters, splitter
 from kcp.multicluster.clusters.running import Mode, Options
+from kcp.multicluster.conditions import condition_of
 from kcp.multicluster.placement import CLUSTER_LABEL, CLUSTERS
 from kcp.multicluster.splitter.kinds import DEPLOYMENT
 from kcp.multicluster.splitter.policies import SELECTOR_ANNOTATION
-from kcp.multicluster.workloads import condition_of
 from kcp.testing import LogicalCluster, Server
 from tests.multicluster.splitter.models import template
 from tests.support.simulated_clusters import SimulatedCluster
@@ -64,7 +64,7 @@ class Fleet:
 
         async def holds() -> bool:
             found = (await self.clusters.get(name)).get("status", {})
-            return condition_of(found, "Ready").get("status") == ready
+            return condition_of(found.get("conditions"), "Ready").get("status") == ready
 
         await eventually(holds, f"cluster {name} is Ready={ready}")
 
@@ -93,7 +93,7 @@ class Fleet:
 
         async def known() -> bool:
             status = (await self.deployments.get("probe")).get("status") or {}
-            message = str(condition_of(status, "Progressing").get("message"))
+            message = str(condition_of(status.get("conditions"), "Progressing").get("message"))
             return all(f"{name} is cordoned" in message for name in names)
 
         await self.becomes(known, f"the splitter knows that {names} are cordoned")
@@ -144,7 +144,9 @@ class Fleet:
 
     async def progressing(self) -> str:
         """The reason of the condition Progressing of the Deployment."""
-        return str(condition_of((await self.root()).get("status") or {}, "Progressing").get("reason", ""))
+        return str(
+            condition_of(((await self.root()).get("status") or {}).get("conditions"), "Progressing").get("reason", "")
+        )
 
     async def told(self, *messages: str) -> None:
         """Wait for Events about the Deployment."""

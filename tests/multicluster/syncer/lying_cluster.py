@@ -15,6 +15,7 @@ from aiohttp import web
 from kcp.multicluster.placement import LOCATOR_ANNOTATION, MARK_LABEL
 from kcp.testing import LogicalCluster
 from tests.client.scripted_servers import ScriptedServer, scripted
+from tests.support.waiting import eventually
 
 Object = dict[str, Any]
 
@@ -126,14 +127,22 @@ async def lying(cluster: LogicalCluster, liar: Liar) -> AsyncIterator[ScriptedSe
     server, _, path = cluster.url.partition("/clusters/")
     context = ssl.create_default_context(cafile=str(cluster.certificate_authority))
     connector = aiohttp.TCPConnector(ssl=context, limit=0)
+    asked = 0
     async with aiohttp.ClientSession(connector=connector, timeout=aiohttp.ClientTimeout(total=None)) as session:
 
-        async def handler(request: web.BaseRequest) -> web.StreamResponse:
+        async def ask(request: web.BaseRequest) -> aiohttp.ClientResponse:
+            nonlocal asked
             headers = {key: value for key, value in request.headers.items() if key.lower() not in _HOP}
-            headers["Authorization"] = f"Bearer {cluster.token}"
-            headers["Accept-Encoding"] = "identity"
+            headers |= {"Authorization": f"Bearer {cluster.token}", "Accept-Encoding": "identity"}
             url = f"{server}/clusters/{path}{request.rel_url}"
-            async with session.request(request.method, url, data=await request.read(), headers=headers) as found:
+            asked += 1
+            try:
+                return await session.request(request.method, url, data=await request.read(), headers=headers)
+            finally:
+                asked -= 1
+
+        async def handler(request: web.BaseRequest) -> web.StreamResponse:
+            async with await ask(request) as found:
                 if request.rel_url.query.get("watch") == "true" and found.status == 200:
                     return await _watch(request, found, liar)
                 body = await found.read()
@@ -143,7 +152,10 @@ async def lying(cluster: LogicalCluster, liar: Liar) -> AsyncIterator[ScriptedSe
                 return web.Response(body=body, status=found.status, headers=kept)
 
         async with scripted(handler) as running:
-            yield running
+            try:
+                yield running
+            finally:
+                await eventually(lambda: not asked, "no connection is being made")  # else it would not be closed
 
 
 def _listed(body: bytes, liar: Liar) -> bytes:

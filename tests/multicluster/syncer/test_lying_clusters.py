@@ -127,7 +127,7 @@ async def agree(world: World) -> None:
         return not last
 
     try:
-        await eventually(holds, "both sides agree", 60)
+        await eventually(holds, "both sides agree")
     except AssertionError as error:
         raise AssertionError(f"{error}: {last}") from None
 
