@@ -23,16 +23,18 @@ _HOP: Final = frozenset(
     ("host", "connection", "content-length", "transfer-encoding", "content-encoding", "accept-encoding")
 )
 _INITIAL_EVENTS_END: Final = "k8s.io/initial-events-end"
+_FIELDS: Final = ("uid", "version", "name", "deleting", "mark", "no mark", "locator", "labels", "content", "status")
 _REMEMBERED: Final = 50
 """Lines of which the liar repeats one."""
 
 
 class Liar:
-    """Falsifies lines of watches and items of lists while it `is_lying`."""
+    """Falsifies lines of watches and items of lists while it `is_lying`: a ``share`` of them, in one way if that is given."""
 
-    def __init__(self, seed: int, share: float = 0.8) -> None:
+    def __init__(self, seed: int, share: float = 0.8, way: str = "") -> None:
         self._random = random.Random(seed)
         self._share = share
+        self._way = way
         self._lines: list[bytes] = []
         self._names: list[str] = []
         self._uids: list[str] = []
@@ -48,17 +50,17 @@ class Liar:
         if not self._lies() or _INITIAL_EVENTS_END in annotations:  # without this end there is only silence
             return [line]
         self.lies += 1
-        kind = self._random.choice(("drop", "repeat", "type", "object", "object", "object", "object", "garbage"))
+        kind = self._way or self._random.choice(("drop", "repeat", "type", *4 * ("object",), "garbage"))
         if kind == "drop":
             return []
         if kind == "repeat":
             return [self._random.choice(self._lines), self._random.choice(self._lines)]
         if kind == "garbage" and self._random.random() < 0.2:
             return [b"{"]
-        if kind == "type":
-            event["type"] = self._random.choice(("ADDED", "MODIFIED", "DELETED"))
+        if kind in ("type", "gone"):
+            event["type"] = "DELETED" if kind == "gone" else self._random.choice(("ADDED", "MODIFIED", "DELETED"))
         else:
-            self._falsify(event["object"])
+            self._falsify(event["object"], "" if kind == "object" else kind)
         return [orjson.dumps(event)]
 
     def items(self, items: list[Object]) -> list[Object]:
@@ -68,9 +70,9 @@ class Liar:
             self._remember(item)
             if self._lies():
                 self.lies += 1
-                if self._random.random() < 0.3:
+                if not self._way and self._random.random() < 0.3:
                     continue
-                self._falsify(item)
+                self._falsify(item, self._way)
             told.append(item)
         return told
 
@@ -83,13 +85,11 @@ class Liar:
             self._names = [*self._names[-_REMEMBERED:], meta["name"]]
             self._uids = [*self._uids[-_REMEMBERED:], meta["uid"]]
 
-    def _falsify(self, found: Object) -> None:
-        """Change one field."""
+    def _falsify(self, found: Object, field: str = "") -> None:
+        """Change one field, by default any."""
+        field = field or self._random.choice(_FIELDS)
         choose, meta = self._random.choice, found.setdefault("metadata", {})
         labels, annotations = meta.setdefault("labels", {}), meta.setdefault("annotations", {})
-        field = choose(
-            ("uid", "version", "name", "deleting", "mark", "no mark", "locator", "labels", "content", "status")
-        )
         if field == "uid":
             meta["uid"] = choose((*self._uids, "", "00000000-0000-0000-0000-000000000000"))
         elif field == "version":
@@ -143,19 +143,27 @@ async def lying(cluster: LogicalCluster, liar: Liar) -> AsyncIterator[ScriptedSe
 
         async def handler(request: web.BaseRequest) -> web.StreamResponse:
             async with await ask(request) as found:
-                if request.rel_url.query.get("watch") == "true" and found.status == 200:
-                    return await _watch(request, found, liar)
-                body = await found.read()
-                if request.method == "GET" and found.status == 200:
-                    body = _listed(body, liar)
-                kept = {key: value for key, value in found.headers.items() if key.lower() not in _HOP}
-                return web.Response(body=body, status=found.status, headers=kept)
+                try:
+                    return await _answer(request, found, liar)
+                finally:
+                    if found.connection is not None and found.connection.transport is not None:
+                        found.connection.transport.abort()  # the rest of a watch: TLS would wait for the server's end
 
         async with scripted(handler) as running:
             try:
                 yield running
             finally:
                 await eventually(lambda: not asked, "no connection is being made")  # else it would not be closed
+
+
+async def _answer(request: web.BaseRequest, found: aiohttp.ClientResponse, liar: Liar) -> web.StreamResponse:
+    if request.rel_url.query.get("watch") == "true" and found.status == 200:
+        return await _watch(request, found, liar)
+    body = await found.read()
+    if request.method == "GET" and found.status == 200:
+        body = _listed(body, liar)
+    kept = {key: value for key, value in found.headers.items() if key.lower() not in _HOP}
+    return web.Response(body=body, status=found.status, headers=kept)
 
 
 def _listed(body: bytes, liar: Liar) -> bytes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import random
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -16,7 +17,7 @@ from kcp.multicluster.syncer.sources import OwnCopies
 from kcp.testing import Server
 from tests.multicluster.syncer.definitions import DEPLOYMENTS, Object
 from tests.multicluster.syncer.lying_cluster import Liar, lying
-from tests.multicluster.syncer.world import CLUSTER, CONFIG_MAPS, NAMESPACES, Side, World, assigned, prepare
+from tests.multicluster.syncer.world import CLUSTER, CONFIG_MAPS, NAMESPACES, SETTINGS, Side, World, assigned, prepare
 from tests.support.waiting import eventually
 
 RESOURCES = (CONFIG_MAPS, DEPLOYMENTS)
@@ -171,3 +172,25 @@ async def test_what_a_cluster_said_while_it_lied_is_corrected_when_it_tells_the_
                 assert await world.down.get(resource, namespace, name) == before
             assert await world.down.get(NAMESPACES, "", "local")
             assert MARK_LABEL not in (await world.down.get(NAMESPACES, "", "local") or {})["metadata"].get("labels", {})
+
+
+@pytest.mark.parametrize("lie", ["gone", "deleting", "uid", "version", "no mark", "locator"])
+async def test_an_object_that_is_deleted_does_not_wait_for_what_a_cluster_will_never_say(
+    kcp_server: Server, lie: str
+) -> None:
+    """The cluster has lied about its copy, and nothing is listed again."""
+    liar = Liar(1, share=1.0, way=lie)
+    async with lied_to(kcp_server, liar) as (world, seen):
+        settings = dataclasses.replace(SETTINGS, lag=0.2)
+        copies = OwnCopies(seen.down.client, dataclasses.replace(FOLLOW, reread=0))
+        async with seen.syncing(settings, copies=copies):
+            config_maps = world.up.client.resource(CONFIG_MAPS, "shop")
+            await config_maps.create(assigned("settings", data={"color": "red"}))
+            await world.down.becomes(CONFIG_MAPS, world.there, "settings")
+            liar.is_lying = True
+            await config_maps.patch("settings", {"data": {"color": "blue"}})
+            await eventually(lambda: liar.lies, "the cluster has lied")
+            liar.is_lying = False
+            await config_maps.delete("settings")
+            await world.up.vanishes(CONFIG_MAPS, "shop", "settings")
+            assert await world.down.get(CONFIG_MAPS, world.there, "settings") is None
