@@ -195,7 +195,7 @@ class World:
             return found
 
     async def register(self, kubeconfigs: Sequence[Path]) -> None:
-        """Create the Clusters, as soon as their definition is served."""
+        """Create the Clusters, as soon as their definition is served, and follow them from then on."""
         turns = itertools.cycle(kubeconfigs)
         work = [
             (name, number, next(turns).read_text())
@@ -210,6 +210,7 @@ class World:
             await _once_served(lambda: clusters.create(body))
 
         await _concurrently(create, work)
+        self.clusters.start()
 
     async def connected(self) -> None:
         """Wait until all Clusters are ready and sync Deployments."""
@@ -403,7 +404,6 @@ async def measure(size: Size, server: Server, kubeconfigs: Sequence[Path], direc
         paths = (server.root / "data" / "admin.kubeconfig", *kubeconfigs)
         clients = [await stack.enter_async_context(Client(load_configuration(path, qps=0.0))) for path in paths]
         world = World(size, directory / _AUDIT_LOG, clients[0], clients[1:])
-        world.clusters.start()
         stack.push_async_callback(world.clusters.stop)
         syncers = size.logical_clusters * size.registrations
         counts = f"{size.clusters} / {size.logical_clusters} / {syncers} / {size.deployments}"

@@ -34,6 +34,8 @@ def plane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
             "can't set both --push-mode and --pull-mode",
         ),
         (("start", "--push-mode"), "--push-mode needs --with-cluster-controller"),
+        (("start", "--split-by", "label:size"), "--split-by needs --with-cluster-controller"),
+        (("start", "--with-cluster-controller", "--split-by", "size"), '--split-by: "size" must be equal, label:<key>'),
         (("start", "--resources-to-sync", "pods"), "--resources-to-sync needs --with-cluster-controller"),
         (("cluster-controller", "--pull-mode"), "--pull-mode needs --syncer-image"),
         (("cluster-controller", "--push-mode", "--syncer-image", "i"), "--syncer-image needs --pull-mode"),

@@ -8,11 +8,13 @@ import sys
 
 import pytest
 
+from kcp.cli import start
 from kcp.client import Client, load_configuration
+from kcp.multicluster.conditions import condition_of
 from kcp.multicluster.crd_puller import CUSTOM_RESOURCE_DEFINITIONS
 from kcp.multicluster.simulation.definitions import definitions
+from kcp.multicluster.splitter import Policy
 from kcp.multicluster.splitter.kinds import DEPLOYMENT
-from kcp.multicluster.workloads import condition_of
 from kcp.testing import LogicalCluster
 from tests.multicluster.splitter.models import deployment
 from tests.support.commands import call
@@ -32,6 +34,13 @@ def test_a_splitter_that_cannot_run_is_refused(arguments: tuple[str, ...], messa
     assert (done.returncode, done.stdout) == (2, "")
     assert message in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_a_server_splits_as_its_flags_say() -> None:
+    flags = ["--with-cluster-controller", "--split-by", "label:size", "--minimum-per-cluster", "2"]
+    choices = dict(start.start.make_context("start", flags).params)
+    assert start._take_controllers(choices).policy == Policy("label:size", 2)
+    assert not {"split_by", "minimum_per_cluster"} & choices.keys()
 
 
 async def test_one_of_two_splitters_splits(kcp_cluster: LogicalCluster) -> None:
@@ -54,7 +63,7 @@ async def test_one_of_two_splitters_splits(kcp_cluster: LogicalCluster) -> None:
 
             async def reported() -> bool:
                 status = (await deployments.get("web")).get("status", {})
-                return condition_of(status, "Progressing").get("reason") == "NoRegisteredClusters"
+                return condition_of(status.get("conditions"), "Progressing").get("reason") == "NoRegisteredClusters"
 
             await eventually(reported, "the Deployment says that there are no clusters")
         said = []

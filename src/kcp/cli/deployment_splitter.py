@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -15,37 +16,21 @@ from kcp.cli.controller_processes import (
     run_process,
     run_until_signalled,
 )
-
-_splitting = flags.group("Splitting")
+from kcp.cli.splitter_flags import policy_of, splitter_flags
 
 
 @click.command("deployment-splitter", cls=flags.GroupedCommand, short_help="Split workloads over clusters.")
 @kubeconfig_flags("Server", "the kcp server")
-@_splitting(
-    "--split-by",
-    default="equal",
-    metavar="RULE",
-    help="Weights of clusters: equal, label:<key> (a number in a label of the Cluster) or allocatable:<resource>. The annotation "
-    "workload.kcp.io/split-by of an object goes before this.",
-)
-@_splitting(
-    "--minimum-per-cluster",
-    default=0,
-    type=click.IntRange(0, 1_000_000),
-    metavar="N",
-    help="Copies that each cluster gets before the others are spread by weight, while there are enough. The annotation "
-    "workload.kcp.io/minimum-per-cluster of an object goes before this.",
-)
+@splitter_flags("Splitting")
 @leader_election_flag("Splitting", "deployment-splitter", "Split")
 @log_flags()
 def deployment_splitter(
     kubeconfig: Path | None,
     context: str,
-    split_by: str,
-    minimum_per_cluster: int,
     leader_elect: bool,
     verbosity: int,
     log_format: str,
+    **choices: Any,
 ) -> None:
     """Split Deployments, StatefulSets, ReplicaSets and Jobs over the clusters that are registered in their logical cluster.
 
@@ -55,13 +40,9 @@ def deployment_splitter(
     """
     from kcp.cli import log_formats
     from kcp.multicluster import splitter
-    from kcp.multicluster.splitter import InvalidPolicyError, Policy, check_split_by
 
     log_formats.set_up(log_format, verbosity)
-    try:
-        policy = Policy(check_split_by(split_by), minimum_per_cluster)
-    except InvalidPolicyError as error:
-        raise click.UsageError(f"--split-by: {error}") from None
+    policy = policy_of(choices)
     configuration = configuration_of_kcp(kubeconfig, context)
 
     run_process(run_until_signalled(splitter.run(configuration, policy=policy, leader_elect=leader_elect)))

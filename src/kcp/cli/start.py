@@ -17,11 +17,13 @@ from kcp.cli.authentication_flags import authentication_flags, take_authenticati
 from kcp.cli.authorization_flags import authorization_flags
 from kcp.cli.cluster_controller_flags import controller_flags, options_of, take_controller_choices
 from kcp.cli.service_account_flags import service_account_flags
+from kcp.cli.splitter_flags import DEFAULTS, policy_of, splitter_flags, take_splitter_choices
 from kcp.cli.store_options import backend_flags, root_directory_flag
 from kcp.server.process.configuration import DURABILITIES, LOG_FORMATS, Configuration
 from kcp.server.process.errors import ConfigurationError
 
 if TYPE_CHECKING:
+    from kcp.multicluster.splitter import Policy
     from kcp.server.process.running import ServerProcess
 
 _DURATION: Final = flags.DurationType()
@@ -210,6 +212,7 @@ _logging = flags.group("Logging")
     "cluster-controller and kcp deployment-splitter do.",
 )
 @controller_flags("Clusters")
+@splitter_flags("Clusters")
 @audit_flags
 @_logging(
     "-v",
@@ -254,6 +257,8 @@ class _Controllers(NamedTuple):
     negotiation: bool
     auto_publish: bool
     cluster_controller: dict[str, Any] | None
+    policy: Policy | None
+    """Of the splitter."""
 
     @property
     def runs_any(self) -> bool:
@@ -271,7 +276,7 @@ class _Controllers(NamedTuple):
         if self.cluster_controller is not None:
             options = options_of(self.cluster_controller, configuration, auto_publish=self.auto_publish)
             process.run_in_background("the cluster controller", clusters.run(configuration, options))
-            process.run_in_background("the splitter", splitter.run(configuration))
+            process.run_in_background("the splitter", splitter.run(configuration, policy=self.policy))
         else:
             work = negotiation.run(configuration, auto_publish=self.auto_publish)
             process.run_in_background("API negotiation", work)
@@ -281,15 +286,17 @@ def _take_controllers(choices: dict[str, Any]) -> _Controllers:
     """Remove the flags of the controllers from the choices. Raises UsageError where they do not go together."""
     negotiation, auto_publish = choices.pop("install_api_negotiation"), choices.pop("auto_publish_apis")
     with_controller = choices.pop("with_cluster_controller")
-    taken = take_controller_choices(choices)
+    taken, splitting = take_controller_choices(choices), take_splitter_choices(choices)
     if auto_publish and not (negotiation or with_controller):
         raise click.UsageError("--auto-publish-apis needs --install-api-negotiation or --with-cluster-controller")
     needless = [
         name for name, value in taken.items() if value and name != "heartbeat_threshold" and not with_controller
     ]
+    needless += [name for name, value in splitting.items() if value != DEFAULTS[name] and not with_controller]
     if needless:
         raise click.UsageError(f"--{needless[0].replace('_', '-')} needs --with-cluster-controller")
-    return _Controllers(negotiation, auto_publish, taken if with_controller else None)
+    policy = policy_of(splitting) if with_controller else None
+    return _Controllers(negotiation, auto_publish, taken if with_controller else None, policy)
 
 
 def configuration_of(arguments: Sequence[str]) -> Configuration:
@@ -300,6 +307,7 @@ def configuration_of(arguments: Sequence[str]) -> Configuration:
         if choices.pop(flag):
             raise ValueError(f"--{flag.replace('_', '-')} needs a server in a process of its own")
     take_controller_choices(choices)
+    take_splitter_choices(choices)
     return _configuration(choices, choices.pop("verbosity"))
 
 

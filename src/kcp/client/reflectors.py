@@ -4,6 +4,9 @@ Follows client-go's Reflector. The objects are streamed (WatchList, KEP-3157) or
 in pages. A watch that ends is opened again at the last observed resource version. If that version is expired (410), the objects
 are listed again. Failures are retried with backoff and jitter. Only a watch with events resets the backoff, so a server that
 answers 410 to every watch gets few list requests.
+
+A watch that goes on never corrects an event that was not sent, or was wrong. Where the server is not trusted, the objects are
+listed again from time to time (`FollowOptions.reread`).
 """
 
 from __future__ import annotations
@@ -27,6 +30,8 @@ _NO_STREAMING: Final = (400, 405, 406, 415, 422)
 """The codes of servers that do not support ``sendInitialEvents``."""
 _STALE_LISTS: Final = 5
 """How many lists older than an observed version are rejected, before the server counts as restored from a backup."""
+_INVALID: Final = (400, 422)
+"""The codes with which servers refuse a watch at a resource version that they did not give."""
 _HEALTHY_SECONDS: Final = 5.0
 _SHORT_WATCH: Final = 1.0
 """Seconds. A watch without events that ends sooner is a failure."""
@@ -57,7 +62,8 @@ class FollowOptions:
     """The selectors and the timing of a reflector.
 
     ``streaming``: whether to request the initial objects as a stream. ``first_delay`` and ``last_delay`` bound the backoff.
-    After ``silence`` seconds without an initial event, the objects are listed instead.
+    After ``silence`` seconds without an initial event, the objects are listed instead. After about ``reread`` seconds they are
+    listed again, though the watch goes on; 0: they are not.
     """
 
     label_selector: Selector = ""
@@ -69,6 +75,7 @@ class FollowOptions:
     first_delay: float = 0.8
     last_delay: float = 30.0
     silence: float = 30.0
+    reread: float = 0.0
 
 
 class Reflector:
@@ -85,6 +92,8 @@ class Reflector:
         """The newest observed resource version."""
         self._stale = 0
         self._failures = 0
+        self._reread_at: float | None = None
+        """When the objects are listed again, by the event loop's clock."""
 
     @property
     def resource_version(self) -> str:
@@ -112,7 +121,14 @@ class Reflector:
     async def _step(self) -> None:
         if self._version:
             started, version = time.monotonic(), self._version
-            await self._watch(self._watch_options(version))
+            try:
+                async with asyncio.timeout_at(self._reread_at) as reread:
+                    await self._watch(self._watch_options(version))
+            except TimeoutError:
+                if not reread.expired():
+                    raise
+                self._version = ""  # it is time to read the objects again
+                return
             if self._version == version and time.monotonic() - started < _SHORT_WATCH:
                 raise TransportError("the server ended the watch at once")
         elif self._streaming:
@@ -165,24 +181,29 @@ class Reflector:
     def _synchronized(self, version: str) -> None:
         self._target.end()
         self._version = self._newest = version
+        reread = self._options.reread * random.uniform(0.75, 1.25)  # noqa: S311 - spreads the load
+        self._reread_at = asyncio.get_running_loop().time() + reread if reread else None
 
     async def _stream(self) -> None:
         """List and watch with one request. Switches to lists if the server does not support that."""
         self._target.begin()
         try:
-            async with asyncio.timeout(self._options.silence) as silence:
-                await self._watch(self._watch_options(), silence)
+            async with asyncio.timeout(self._options.silence) as limit:
+                await self._watch(self._watch_options(), limit)
         except StatusError as error:
             if self._version or error.code not in _NO_STREAMING:
                 raise
             logger.debug("%s: the server refuses initial events: %s", self, error)
         except TimeoutError:
+            if self._version:
+                self._version = ""  # it is time to read the objects again
+                return
             logger.warning("%s: the initial events did not end: reading a list instead", self)
         if not self._version:
             self._streaming = False
 
-    async def _watch(self, options: WatchOptions, silence: asyncio.Timeout | None = None) -> None:
-        """Apply the events of one watch. Each initial event postpones ``silence``."""
+    async def _watch(self, options: WatchOptions, limit: asyncio.Timeout | None = None) -> None:
+        """Apply the events of one watch. Each initial event postpones ``limit``; after them it is the time of the next list."""
         loop = asyncio.get_running_loop()
         async with aclosing(self._resource.watch_batches(options)) as batches:
             async for events in batches:
@@ -190,8 +211,8 @@ class Reflector:
                     self._take(event)
                     if not number % _SLICE:
                         await asyncio.sleep(0)
-                if silence is not None:
-                    silence.reschedule(None if self._version else loop.time() + self._options.silence)
+                if limit is not None:
+                    limit.reschedule(self._reread_at if self._version else loop.time() + self._options.silence)
 
     def _take(self, event: WatchEvent) -> None:
         meta = event.object["metadata"]
@@ -210,7 +231,7 @@ class Reflector:
 
     def _failed(self, error: StatusError | ClientError) -> float:
         """Record a failure. Returns the seconds to wait."""
-        if isinstance(error, ExpiredError) or _too_large(error):
+        if isinstance(error, ExpiredError) or _too_large(error) or _is_invalid(error):
             self._version = ""
         delay = self._next_delay()
         if isinstance(error, StatusError) and error.retry_after is not None:
@@ -246,6 +267,11 @@ class Reflector:
 
     def __str__(self) -> str:
         return f"following {self._resource.path()}"
+
+
+def _is_invalid(error: Exception) -> bool:
+    """Whether a watch began at a version that the server has not given: an earlier answer was wrong."""
+    return isinstance(error, StatusError) and error.code in _INVALID
 
 
 def _too_large(error: Exception) -> bool:

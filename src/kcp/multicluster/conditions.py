@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import Any, Final, NamedTuple
 
 from kcp.api.times import now
@@ -52,6 +52,6 @@ def is_true(conditions: Any, kind: str, generation: int | None = None) -> bool:
     return found.get("status") == "True" and generation in (None, found.get("observedGeneration"))
 
 
-def condition_of(conditions: Any, kind: str) -> Mapping[str, Any]:
+def condition_of(conditions: Any, kind: str) -> dict[str, Any]:
     """Return a condition; an empty mapping if there is none."""
     return next((each for each in objects(conditions) if each.get("type") == kind), {})

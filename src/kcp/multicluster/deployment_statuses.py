@@ -6,9 +6,9 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Final, NamedTuple
 
 from kcp.api.times import now, parse_time
+from kcp.multicluster.conditions import condition_of
 from kcp.multicluster.workloads import (
     WorkloadCondition,
-    condition_of,
     copies,
     rolling_limits,
     with_workload_conditions,
@@ -85,7 +85,7 @@ def _progress(deployment: Object, shown: str, *, complete: bool, progressed: boo
 
 def seconds_to_deadline(deployment: Object) -> float:
     """Return how long a Deployment may still make no progress; infinite where it makes no rollout."""
-    current = condition_of(deployment.get("status") or {}, "Progressing")
+    current = condition_of((deployment.get("status") or {}).get("conditions"), "Progressing")
     if current.get("reason") == "ProgressDeadlineExceeded":
         return 0
     if current.get("reason") != "ReplicaSetUpdated":

@@ -41,16 +41,6 @@ def with_workload_conditions(current: Any, wanted: Iterable[WorkloadCondition], 
     return list(found.values())
 
 
-def condition_of(status: Mapping[str, Any], kind: str) -> Object:
-    """Return a condition of a status; an empty mapping if there is none."""
-    return next((each for each in objects(status.get("conditions")) if each.get("type") == kind), {})
-
-
-def is_true(status: Mapping[str, Any], kind: str) -> bool:
-    """Return whether a condition of a status is true."""
-    return condition_of(status, kind).get("status") == "True"
-
-
 def copies(spec: Mapping[str, Any], field: str = "replicas") -> int:
     """Return the number of copies that a spec wants; 1 where it says nothing."""
     found = spec.get(field)

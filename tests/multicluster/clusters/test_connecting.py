@@ -8,9 +8,12 @@ from contextlib import aclosing
 from pathlib import Path
 from urllib.parse import urlsplit
 
+import pytest
+
 from kcp.client import Client, ObjectKey, WatchOptions, load_configuration
 from kcp.client.objects import BOOKMARK, DELETED
 from kcp.logical_clusters import LogicalClusterName
+from kcp.multicluster.clusters import controller, kubeconfigs
 from kcp.multicluster.clusters.administration import register
 from kcp.multicluster.clusters.messages import Secrets
 from kcp.multicluster.clusters.modes.contract import Registration
@@ -37,6 +40,14 @@ users: [{name: u, user: {token: hidden-token}}]
 contexts: [{name: c, context: {cluster: c, user: u}}]
 current-context: c
 """
+
+
+@pytest.fixture
+def unlimited(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let no check of a cluster that does not answer fail during a test, however slow the machine is."""
+    monkeypatch.setattr(controller, "_LONGEST_CHECK", 3600.0)
+    for limit in ("request_timeout", "connect_timeout"):
+        monkeypatch.setitem(kubeconfigs._LIMITS, limit, 3600.0)
 
 
 async def physical_cluster(server: Server) -> LogicalCluster:
@@ -137,7 +148,7 @@ async def test_a_syncer_without_heartbeats_makes_its_cluster_not_ready(
 
 
 async def test_a_missing_heartbeat_is_told_while_a_check_waits_for_the_cluster(
-    kcp_server: Server, kcp_cluster: LogicalCluster, tmp_path: Path
+    kcp_server: Server, kcp_cluster: LogicalCluster, tmp_path: Path, unlimited: None
 ) -> None:
     east, syncer = await physical_cluster(kcp_server), BeatingSyncer()
     async with network_to(urlsplit(east.url).port or 443) as network:
@@ -157,7 +168,7 @@ async def test_a_missing_heartbeat_is_told_while_a_check_waits_for_the_cluster(
 
 
 async def test_a_cluster_goes_while_a_check_waits_for_it(
-    kcp_server: Server, kcp_cluster: LogicalCluster, tmp_path: Path
+    kcp_server: Server, kcp_cluster: LogicalCluster, tmp_path: Path, unlimited: None
 ) -> None:
     east = await physical_cluster(kcp_server)
     async with network_to(urlsplit(east.url).port or 443) as network:

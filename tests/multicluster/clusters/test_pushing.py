@@ -14,7 +14,6 @@ from tests.multicluster.clusters.control_plane import (
     GADGETS,
     ControlPlane,
     accessed,
-    condition_of,
     define_gadgets,
     in_background,
 )
@@ -91,7 +90,7 @@ async def test_another_controller_takes_over(kcp_server: Server, kcp_cluster: Lo
             await plane.becomes(
                 "us-east1", lambda each: each["status"]["lastHeartbeatTime"] != heartbeat, "its syncer runs"
             )
-            assert condition_of(await plane.clusters.get("us-east1"))["status"] == "True"
+            await plane.is_ready("us-east1", "True", "SyncerReady")
     finally:
         for candidate in candidates:
             candidate.cancel()

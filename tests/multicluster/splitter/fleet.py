@@ -13,9 +13,10 @@ from kcp.api.times import whole_time
 from kcp.client import APIResource, Client, NotFoundError, load_configuration
 from kcp.multicluster import clusters, splitter
 from kcp.multicluster.clusters.running import Mode, Options
+from kcp.multicluster.conditions import condition_of
 from kcp.multicluster.placement import CLUSTER_LABEL, CLUSTERS
 from kcp.multicluster.splitter.kinds import DEPLOYMENT
-from kcp.multicluster.workloads import condition_of
+from kcp.multicluster.splitter.policies import SELECTOR_ANNOTATION
 from kcp.testing import LogicalCluster, Server
 from tests.multicluster.splitter.models import template
 from tests.support.simulated_clusters import SimulatedCluster
@@ -63,7 +64,7 @@ class Fleet:
 
         async def holds() -> bool:
             found = (await self.clusters.get(name)).get("status", {})
-            return condition_of(found, "Ready").get("status") == ready
+            return condition_of(found.get("conditions"), "Ready").get("status") == ready
 
         await eventually(holds, f"cluster {name} is Ready={ready}")
 
@@ -80,6 +81,23 @@ class Fleet:
     async def patch_cluster(self, name: str, **spec: Any) -> None:
         """Change the spec of a Cluster."""
         await self.clusters.patch(name, {"spec": spec})
+
+    async def cordon(self, *names: str) -> None:
+        """Cordon clusters, and wait until the splitter knows: what is changed next, it may see first."""
+        for name in names:
+            cordoned = {"metadata": {"labels": {"cordoned": "true"}}, "spec": {"unschedulable": True}}
+            await self.clusters.patch(name, cordoned)
+        probe = {"name": "probe", "annotations": {SELECTOR_ANNOTATION: "cordoned=true"}}
+        spec = {"replicas": 1, "selector": {"matchLabels": {"app": "web"}}, "template": template("web:1")}
+        await self.deployments.create({"metadata": probe, "spec": spec})
+
+        async def known() -> bool:
+            status = (await self.deployments.get("probe")).get("status") or {}
+            message = str(condition_of(status.get("conditions"), "Progressing").get("message"))
+            return all(f"{name} is cordoned" in message for name in names)
+
+        await self.becomes(known, f"the splitter knows that {names} are cordoned")
+        await self.deployments.delete("probe")
 
     async def drain(self, name: str) -> None:
         """Drain a cluster, as `kcp cluster drain` does."""
@@ -126,7 +144,9 @@ class Fleet:
 
     async def progressing(self) -> str:
         """The reason of the condition Progressing of the Deployment."""
-        return str(condition_of((await self.root()).get("status") or {}, "Progressing").get("reason", ""))
+        return str(
+            condition_of(((await self.root()).get("status") or {}).get("conditions"), "Progressing").get("reason", "")
+        )
 
     async def told(self, *messages: str) -> None:
         """Wait for Events about the Deployment."""

@@ -34,18 +34,15 @@ async def splitting(cluster: LogicalCluster, *names: str) -> AsyncIterator[Clien
             yield client
 
 
-async def copies(client: Client, count: int, namespace: str = "shop") -> dict[str, int]:
-    """Wait for so many leaves. Returns their copies, by name."""
-    found: dict[str, int] = {}
+async def leaves_are(client: Client, **expected: int) -> None:
+    """Wait until the leaves of ``web`` are those on these clusters, with these copies."""
 
-    async def complete() -> bool:
-        nonlocal found
-        listed = await client.resource(DEPLOYMENTS, namespace).list_all(label_selector=CLUSTER_LABEL)
+    async def hold() -> bool:
+        listed = await client.resource(DEPLOYMENTS, "shop").list_all(label_selector=CLUSTER_LABEL)
         found = {each["metadata"]["name"]: each["spec"].get("replicas", -1) for each in listed.items}
-        return len(found) == count
+        return found == {f"web--{name}": count for name, count in expected.items()}
 
-    await eventually(complete, f"{count} leaves")
-    return found
+    await eventually(hold, f"the leaves are {expected}")
 
 
 async def status_of(client: Client, condition: Any) -> Object:
@@ -79,14 +76,14 @@ async def test_an_object_of_another_namespace_is_no_leaf(kcp_cluster: LogicalClu
         await client.resource(CLUSTERS).create({"metadata": {"name": "east"}, "spec": {"kubeconfig": "x"}})
         ready = {"type": "Ready", "status": "True", "reason": "SyncerReady", "lastTransitionTime": now()}
         await client.resource(CLUSTERS).patch("east", {"status": {"conditions": [ready]}}, subresource="status")
-        assert await copies(client, 1) == {"web--east": 4}
+        await leaves_are(client, east=4)
 
 
 async def test_a_leaf_gets_its_labels_back(kcp_cluster: LogicalCluster) -> None:
     async with splitting(kcp_cluster, "east", "west") as client:
         deployments = client.resource(DEPLOYMENTS, "shop")
         await deployments.create({"metadata": {"name": "web"}, "spec": {"replicas": 4}})
-        assert await copies(client, 2) == {"web--east": 2, "web--west": 2}
+        await leaves_are(client, east=2, west=2)
         for labels in ({CLUSTER_LABEL: "west"}, None):
             noted = {"workload.kcp.io/template-generation": "9" * 5000}
             await deployments.patch("web--east", {"metadata": {"labels": labels, "annotations": noted}})
@@ -96,13 +93,13 @@ async def test_a_leaf_gets_its_labels_back(kcp_cluster: LogicalCluster) -> None:
                 return (found["metadata"].get("labels") or {}).get(CLUSTER_LABEL) == "east"
 
             await eventually(restored, "the leaf is that of its cluster")
-        assert await copies(client, 2) == {"web--east": 2, "web--west": 2}
+        await leaves_are(client, east=2, west=2)
 
 
 async def test_a_deployment_without_a_spec_is_split(kcp_cluster: LogicalCluster) -> None:
     async with splitting(kcp_cluster, "east") as client:
         await client.resource(DEPLOYMENTS, "shop").create({"metadata": {"name": "web"}})
-        assert await copies(client, 1) == {"web--east": 1}
+        await leaves_are(client, east=1)
         await status_of(client, lambda found: "conditions" in found)
 
 
@@ -110,7 +107,7 @@ async def test_counts_that_cannot_be_do_not_keep_the_root_from_its_status(kcp_cl
     async with splitting(kcp_cluster, "east", "west") as client:
         deployments = client.resource(DEPLOYMENTS, "shop")
         await deployments.create({"metadata": {"name": "web"}, "spec": {"replicas": 4}})
-        await copies(client, 2)
+        await leaves_are(client, east=2, west=2)
         for name, count in (("web--east", 2**40), ("web--west", -7)):
             counts = {"replicas": count, "readyReplicas": count, "availableReplicas": count, "observedGeneration": 1}
             await deployments.patch(name, {"status": counts}, subresource="status")
@@ -126,7 +123,7 @@ async def test_a_copy_is_not_split_again(kcp_cluster: LogicalCluster) -> None:
         meta = {"name": "copy", "labels": {MARK_LABEL: "u-2"}, "annotations": {LOCATOR_ANNOTATION: locator}}
         await deployments.create({"metadata": meta, "spec": {"replicas": 4}})
         await deployments.create({"metadata": {"name": "web"}, "spec": {"replicas": 4}})
-        assert await copies(client, 1) == {"web--east": 4}
+        await leaves_are(client, east=4)
         found = await status_of(client, lambda found: "conditions" in found)
         assert found
         assert "status" not in await deployments.get("copy")

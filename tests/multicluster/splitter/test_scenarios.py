@@ -88,8 +88,7 @@ async def test_copies_go_where_clusters_are(found: Clusters) -> None:
         await fleet.settles(**{"us-east1": 10})
         await fleet.register(found[1])
         await fleet.settles(**{"us-east1": 5, "us-west1": 5})
-        for each in found[:2]:
-            await fleet.patch_cluster(each.name, unschedulable=True)
+        await fleet.cordon(*(each.name for each in found[:2]))
         await fleet.patch(replicas=12)
 
         async def stays() -> bool:
@@ -128,7 +127,7 @@ async def test_a_cordoned_cluster_gets_no_more_copies_and_a_drained_one_gives_th
     async with joined(east, west) as fleet:
         await fleet.create(10)
         await fleet.settles(**{"us-east1": 5, "us-west1": 5})
-        await fleet.patch_cluster(west.name, unschedulable=True)
+        await fleet.cordon(west.name)
         await fleet.patch(replicas=14)
         await fleet.settles(**{"us-east1": 9, "us-west1": 5})
         await fleet.drain(west.name)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+from kcp.multicluster.conditions import condition_of
 from kcp.multicluster.placement import SYNC_ERROR_ANNOTATION
 from kcp.multicluster.splitter.clusters import Use
 from kcp.multicluster.splitter.kinds import JOB, REPLICA_SET, STATEFUL_SET
 from kcp.multicluster.splitter.leaves import TEMPLATE_GENERATION_ANNOTATION
 from kcp.multicluster.splitter.planning import situation
 from kcp.multicluster.splitter.statuses import summed_status
-from kcp.multicluster.workloads import condition_of
 from tests.multicluster.splitter.models import World, clusters, deployment, template
 
 Object = dict[str, Any]
@@ -32,7 +32,7 @@ def status(world: World, *taken: str) -> Object:
 
 def reason(found: Object, kind: str = "Progressing") -> tuple[str, str]:
     """The status and the reason of a condition."""
-    condition = condition_of(found, kind)
+    condition = condition_of(found.get("conditions"), kind)
     return condition.get("status", ""), condition.get("reason", "")
 
 
@@ -100,7 +100,10 @@ def test_without_clusters_the_root_says_so() -> None:
     world = World(deployment(10), {})
     found = status(world)
     assert reason(found) == ("False", "NoRegisteredClusters")
-    assert condition_of(found, "Progressing")["message"] == "kcp has no clusters registered to receive Deployments"
+    assert (
+        condition_of(found.get("conditions"), "Progressing")["message"]
+        == "kcp has no clusters registered to receive Deployments"
+    )
 
 
 def test_without_clusters_that_take_copies_the_root_names_them() -> None:
@@ -108,7 +111,7 @@ def test_without_clusters_that_take_copies_the_root_names_them() -> None:
     found = status(world)
     assert reason(found) == ("False", "NoReadyClusters")
     message = "10 of 10 copies have no cluster: east is cordoned, west is lost"
-    assert condition_of(found, "Progressing")["message"] == message
+    assert condition_of(found.get("conditions"), "Progressing")["message"] == message
 
 
 def test_a_rollout_that_has_timed_out_on_a_cluster_has_timed_out() -> None:
@@ -117,7 +120,7 @@ def test_a_rollout_that_has_timed_out_on_a_cluster_has_timed_out() -> None:
     world.leaves["web--east"]["status"]["conditions"] = [timed_out]
     found = status(world)
     assert reason(found) == ("False", "ProgressDeadlineExceeded")
-    assert condition_of(found, "Progressing")["message"] == "east: too late"
+    assert condition_of(found.get("conditions"), "Progressing")["message"] == "east: too late"
 
 
 def test_what_a_cluster_refuses_is_a_condition_while_it_does() -> None:
@@ -125,14 +128,14 @@ def test_what_a_cluster_refuses_is_a_condition_while_it_does() -> None:
     world.leaves["web--east"]["metadata"]["annotations"] = {SYNC_ERROR_ANNOTATION: "Forbidden: exceeded quota"}
     found = status(world)
     assert reason(found, "ReplicaFailure") == ("True", "SyncFailed")
-    assert condition_of(found, "ReplicaFailure")["message"] == "east: Forbidden: exceeded quota"
+    assert condition_of(found.get("conditions"), "ReplicaFailure")["message"] == "east: Forbidden: exceeded quota"
     world.leaves["web--east"]["metadata"]["annotations"] = {}
-    assert condition_of(status(world), "ReplicaFailure") == {}
+    assert condition_of(status(world).get("conditions"), "ReplicaFailure") == {}
 
 
 def test_a_name_that_another_object_has_is_a_condition() -> None:
     found = status(two_clusters(), "web--west")
-    assert 'the name "web--west" is taken' in condition_of(found, "ReplicaFailure")["message"]
+    assert 'the name "web--west" is taken' in condition_of(found.get("conditions"), "ReplicaFailure")["message"]
 
 
 def test_a_paused_deployment_says_so() -> None:
@@ -183,7 +186,7 @@ def test_a_job_is_complete_when_all_its_leaves_are() -> None:
     second["status"] = {"active": 1, "ready": 1, "startTime": "2026-01-01T00:00:01Z"}
     found = status(world)
     assert (found["active"], found["startTime"]) == (1, "2026-01-01T00:00:01Z")
-    assert condition_of(found, "Complete") == {}
+    assert condition_of(found.get("conditions"), "Complete") == {}
     second["status"] |= {
         "active": 0,
         "succeeded": second["spec"]["completions"],
@@ -213,4 +216,4 @@ def test_a_job_fails_when_a_leaf_does() -> None:
     leaf["status"] = {"failed": 7, "conditions": [failed]}
     found = status(world)
     assert reason(found, "Failed") == ("True", "BackoffLimitExceeded")
-    assert condition_of(found, "Failed")["message"].endswith(": too many")
+    assert condition_of(found.get("conditions"), "Failed")["message"].endswith(": too many")

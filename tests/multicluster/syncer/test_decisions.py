@@ -47,7 +47,8 @@ def state(
         (state(SOURCE._replace(held=False), COPY), Step.HOLD),
         # its mark is repaired; what has no locator is somebody else's
         (state(SOURCE, COPY._replace(marked=False)), Step.APPLY),
-        (state(SOURCE, COPY._replace(locator=None)), Step.CONFLICT),
+        (state(SOURCE, COPY._replace(locator=None)), Step.READ_COPY),
+        (state(SOURCE, COPY._replace(locator=None), copy_read=True), Step.CONFLICT),
         (state(SOURCE, COPY._replace(deleting=True)), Step.NOTHING),
         # the copy of a former object of the name goes first
         (state(SOURCE._replace(uid="u-2"), COPY), Step.READ_SOURCE),

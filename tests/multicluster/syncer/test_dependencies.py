@@ -128,6 +128,8 @@ def test_dependencies_follow_a_workload_change_with_their_source_and_go_with_it(
             for name in ("login", "pull", "behind"):
                 await world.down.vanishes(SECRETS, there, name)
             await world.down.vanishes(SERVICE_ACCOUNTS, there, "kcp-default")
+            for name in ("settings", "first"):
+                await world.down.vanishes(CONFIG_MAPS, there, name)
             assert await world.copies(CONFIG_MAPS) == []
             await world.up.becomes(CONFIG_MAPS, "shop", "settings", lambda found: not found["metadata"].get("labels"))
 

@@ -96,8 +96,9 @@ def test_a_type_that_one_side_lacks_stops_alone_and_is_picked_up_when_it_is_ther
             await world.up.client.resource(CONFIG_MAPS, "shop").create(assigned("settings"))
             await world.up.client.resource(WIDGETS, "shop").create(assigned("one"))
             await world.down.becomes(CONFIG_MAPS, world.there, "settings")
-            cluster = await world.up.becomes(CLUSTERS, "", "east", lambda found: condition(found).get("reason"))
-            assert condition(cluster)["reason"] == "ResourcesNotSynced"
+            cluster = await world.up.becomes(
+                CLUSTERS, "", "east", lambda found: condition(found).get("reason") == "ResourcesNotSynced"
+            )
             assert (
                 "widgets.example.com: NotServedByCluster: the cluster does not serve it"
                 in condition(cluster)["message"]

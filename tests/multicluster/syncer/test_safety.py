@@ -203,6 +203,7 @@ def test_an_event_that_kcp_refuses_waits_for_nothing(run: Run) -> None:
             assert types is not None
             copies = OwnCopies(world.down.client)
             spaces = copies.copies(NAMESPACES, world.identity.cluster_uid, nothing)
+            await eventually(lambda: shared.namespaces.get(world.there), "the syncer has seen its namespace")
             sources = OwnSource(world.up.client, world.identity.cluster), copies
             follower = EventFollower(shared, world.down.client, spaces, sources, types.first_choice)
             about = {"apiVersion": "v1", "kind": "ConfigMap", "uid": copy["metadata"]["uid"], "name": "settings"}

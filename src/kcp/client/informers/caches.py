@@ -1,13 +1,14 @@
 """The objects of a resource by key, with indexes: the target of a reflector, which reports changes.
 
-An event that is older than the cached object is ignored, so events may come twice.
+An event that is older than the cached object is ignored, so events may come twice. Of a server that is not trusted, what a list
+contains is compared with what is cached also where the versions are equal.
 """
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from kcp.client.informers.objects import CachedObject, ObjectKey, encode, key_of
 from kcp.client.objects import DELETED, Object, WatchEvent
@@ -37,7 +38,10 @@ class Cache:
         indexes: Mapping[str, IndexFunction],
         changed: Callable[[Change], None],
         transform: Callable[[Object], Object] | None = None,
+        *,
+        compares_contents: bool = False,
     ) -> None:
+        """``compares_contents``: whether a listed object can differ from the cached one of its version."""
         self._cluster = cluster
         self._positions = {name: position for position, name in enumerate(indexes)}
         self._functions = tuple(indexes.values())
@@ -46,6 +50,7 @@ class Cache:
         self._transform = transform
         self._objects: dict[ObjectKey, CachedObject] = {}
         self._unconfirmed: set[ObjectKey] | None = None
+        self._compares_contents = compares_contents
 
     def __len__(self) -> int:
         return len(self._objects)
@@ -79,6 +84,10 @@ class Cache:
         meta, old = object_["metadata"], self._objects.get(key)
         if old is None or (old.uid, old.resource_version) != (meta.get("uid"), meta.get("resourceVersion")):
             self._store(key, object_, old)
+        elif self._compares_contents:
+            prepared, indexed = self._prepared(key, object_)
+            if old.indexed != indexed or _differ(old, prepared):
+                self._keep(key, meta, prepared, indexed, old)
 
     def end(self) -> None:
         """End the list: remove the objects that it did not contain."""
@@ -100,7 +109,17 @@ class Cache:
 
     def _store(self, key: ObjectKey, object_: Object, old: CachedObject | None) -> None:
         meta = object_["metadata"]
-        object_, indexed = self._prepared(key, object_)
+        prepared, indexed = self._prepared(key, object_)
+        self._keep(key, meta, prepared, indexed, old)
+
+    def _keep(
+        self,
+        key: ObjectKey,
+        meta: Mapping[str, Any],
+        object_: Object,
+        indexed: tuple[tuple[str, ...], ...],
+        old: CachedObject | None,
+    ) -> None:
         new = CachedObject(key if old is None else old.key, meta, encode(object_), indexed)
         if old is not None and old.indexed != indexed:
             self._unindex(old)
@@ -135,3 +154,12 @@ class Cache:
                     keys.pop(old.key, None)
                     if not keys:
                         del index[value]
+
+
+def _differ(cached: CachedObject, object_: Object) -> bool:
+    """Whether an object has other fields than a cached one. Lists of Kubernetes leave out what type their items have."""
+    return cached.data != encode(object_) and _untyped(cached.decode()) != _untyped(object_)
+
+
+def _untyped(object_: Object) -> Object:
+    return {name: value for name, value in object_.items() if name not in ("apiVersion", "kind")}

@@ -35,7 +35,8 @@ class Informer:
         options: FollowOptions | None = None,
     ) -> None:
         self.resource = resource
-        self.cache = Cache(cluster, indexes or {}, self._changed, transform)
+        is_reread = options is not None and options.reread > 0
+        self.cache = Cache(cluster, indexes or {}, self._changed, transform, compares_contents=is_reread)
         self._handlers: dict[int, Handler] = {}
         self._numbers = 0
         self._synchronized = asyncio.Event()

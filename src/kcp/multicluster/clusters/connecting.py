@@ -91,20 +91,22 @@ async def connect(record: ClusterRecord, session: Session, upstream: Client) -> 
     """
     digest, configuration, secrets = await _configuration(record, session, upstream)
     async with _step(Reason.ERROR_CREATING_CLIENT, "Error creating client from kubeconfig", secrets):
-        shared = await session.connect(digest, configuration)
-    session.secrets = secrets
+        shared = await session.connection.connect(digest, configuration)
+    session.connection.secrets = secrets
     async with _step(Reason.CLUSTER_UNREACHABLE, f"Error reaching cluster {record.name}", secrets):
-        answer = await shared.facts(session.asked)
+        answer = await shared.facts(session.schedule.asked)
     await _check_is_another(answer.value.uid, session, upstream)
-    session.facts, session.answered = answer.value, answer.began
-    return Registration(record.key, record.uid, session.digest, configuration, upstream, shared.client, secrets)
+    session.found.facts, session.schedule.answered = answer.value, answer.began
+    return Registration(
+        record.key, record.uid, session.connection.digest, configuration, upstream, shared.client, secrets
+    )
 
 
 async def _check_is_another(uid: str, session: Session, upstream: Client) -> None:
     """Check that a cluster is not the logical cluster itself, whose objects would be copied without end. Raises StepError."""
-    if not session.home:
-        session.home = await uid_of_logical_cluster(upstream)
-    if uid == session.home:
+    if not session.found.home:
+        session.found.home = await uid_of_logical_cluster(upstream)
+    if uid == session.found.home:
         message = (
             f"Invalid kubeconfig: it is that of kcp's logical cluster {session.key.cluster} itself (its namespace kube-system "
             f"has the UID {uid}): use the kubeconfig of the Kubernetes cluster"
@@ -121,15 +123,15 @@ async def _configuration(
     record: ClusterRecord, session: Session, upstream: Client
 ) -> tuple[str, ClientConfiguration, Secrets]:
     """Return the digest, configuration and secrets of a Cluster's kubeconfig. Raises StepError."""
-    configuration, secrets = session.configuration, session.secrets
-    known = None if configuration is None or secrets is None else (session.digest, configuration, secrets)
-    if known is not None and session.has_secret_of(record):
+    configuration, secrets = session.connection.configuration, session.connection.secrets
+    known = None if configuration is None or secrets is None else (session.connection.digest, configuration, secrets)
+    if known is not None and session.connection.has_secret_of(record):
         return known
     kubeconfig, version = await read_kubeconfig(record, upstream)
-    session.secret = record.secret, version
+    session.connection.secret = record.secret, version
     source = "spec.kubeconfig" if record.secret is None else f"Secret {record.secret.namespace}/{record.secret.name}"
     digest = digest_of(kubeconfig)
-    if known is not None and session.digest == digest:
+    if known is not None and session.connection.digest == digest:
         return known
     try:
         return digest, configuration_of(kubeconfig, source), secrets_of(kubeconfig, source)
@@ -147,26 +149,26 @@ async def import_resources(
     owner = owner_reference(registration.name, registration.uid)
     prefix = f"Error pulling API Resource Schemas from cluster {registration.name}"
     async with _step(Reason.ERROR_PULLING_SCHEMAS, prefix, registration.secrets):
-        shared = session.shared
+        shared = session.connection.shared
         assert shared is not None
-        index = await shared.index(session.asked)
+        index = await shared.index(session.schedule.asked)
         offer = Offer(registration.digest, index, known())
         now = asyncio.get_running_loop().time()
-        if offer.openapi and offer == session.offer and now < session.import_due:
+        if offer.openapi and offer == session.imports.offer and now < session.imports.due:
             return
-        session.offer = None
+        session.imports.offer = None
         offered = await shared.offered(names)
         imported = await record_offered(offered, registration.upstream, registration.name, names, owner=owner)
         imports = await offers.read_imports(registration.upstream, registration.name, registration.uid)
-    session.imported = imported_condition(imported, registration.secrets)
+    session.imports.condition = imported_condition(imported, registration.secrets)
     if not imported.skipped:  # else it is tried again at the next check
-        session.offer, session.import_due = offer._replace(imports=imports), now + offers.INTERVAL
+        session.imports.offer, session.imports.due = offer._replace(imports=imports), now + offers.INTERVAL
 
 
 async def ensure_syncer(registration: Registration, session: Session, mode: SyncerMode) -> None:
     """Start, install or update the syncer. Raises StepError."""
     async with _step(Reason.ERROR_INSTALLING_SYNCER, "Error installing syncer", registration.secrets):
-        session.syncer = await mode.ensure(registration)
+        session.found.syncer = await mode.ensure(registration)
 
 
 def imported_condition(imported: Imported, secrets: Secrets) -> Condition:

@@ -54,7 +54,7 @@ from kcp.multicluster.clusters.records import (
     secret_object,
 )
 from kcp.multicluster.clusters.removal import Removal
-from kcp.multicluster.clusters.sessions import Session
+from kcp.multicluster.clusters.sessions import Connection, Session
 from kcp.multicluster.clusters.shared_clients import SharedClients
 from kcp.multicluster.clusters.statuses import conditions_before_check, is_current, status_of, unique_condition
 from kcp.multicluster.clusters.transitions import transitions
@@ -150,7 +150,7 @@ class ClusterController:
         finally:
             await self._mode.close()
             for session in self._sessions.values():
-                await session.close()
+                await session.connection.close()
 
     async def _install(self) -> None:
         for client in [self._client.logical_cluster(name) for name in self._logical_clusters] or [self._client]:
@@ -176,7 +176,7 @@ class ClusterController:
         for cached in self._clusters.cache.by_index(REFERENCE, str(change.key)):
             session = self._sessions.get(cached.key)
             if session is not None:
-                session.state = None
+                session.schedule.state = None
                 self._queue.add(cached.key)
 
     async def _reconcile(self, key: ObjectKey) -> None:
@@ -204,17 +204,17 @@ class ClusterController:
             await self._drop(record.key)
             session = None
         if session is None:
-            session = self._sessions[record.key] = Session(record.key, record.uid, self._clients)
+            session = self._sessions[record.key] = Session(record.key, record.uid, Connection(self._clients))
         return session
 
     async def _drop(self, key: ObjectKey) -> None:
         session = self._sessions.pop(key, None)
         if session is not None:
-            await session.interrupt()
+            await session.schedule.interrupt()
         await self._mode.stop(key)
         self._heartbeats.forget(key)
         if session is not None:
-            await session.close()
+            await session.connection.close()
 
     async def _add_finalizer(self, record: ClusterRecord) -> None:
         metadata = {"name": record.name, "uid": record.uid, "finalizers": [FINALIZER]}
@@ -225,8 +225,10 @@ class ClusterController:
     async def _keep(self, session: Session, record: ClusterRecord) -> None:
         """Let the cluster be checked if that is due, and write the status, which does not wait for the check."""
         now = asyncio.get_running_loop().time()
-        if session.state != record.generation or now >= session.due:
-            session.ask(record.generation, now if session.state != record.generation else session.due)
+        if session.schedule.state != record.generation or now >= session.schedule.due:
+            session.schedule.ask(
+                record.generation, now if session.schedule.state != record.generation else session.schedule.due
+            )
             self._visits.add(record.key)
         await self._write_status(session, record)
 
@@ -235,15 +237,15 @@ class ClusterController:
         now = asyncio.get_running_loop().time()
         if not record.has_finalizer:
             return
-        if session.state != record.wanted_removal:
-            session.ask(record.wanted_removal, now)
-            await session.interrupt()
+        if session.schedule.state != record.wanted_removal:
+            session.schedule.ask(record.wanted_removal, now)
+            await session.schedule.interrupt()
             self._visits.add(record.key)
-        elif now >= session.due:
-            session.ask(record.wanted_removal, session.due)
+        elif now >= session.schedule.due:
+            session.schedule.ask(record.wanted_removal, session.schedule.due)
             self._visits.add(record.key)
-        elif session.due < math.inf:
-            self._queue.add_later(record.key, session.due - now)
+        elif session.schedule.due < math.inf:
+            self._queue.add_later(record.key, session.schedule.due - now)
 
     async def _visit(self, key: ObjectKey) -> None:
         """Check a cluster, or remove what its Cluster has, unless the Cluster is gone by now. It may be interrupted."""
@@ -252,7 +254,7 @@ class ClusterController:
             return
         record = record_of(cached.decode(), key.cluster)
         work = self._remove(session, record) if record.deleting else self._check(session, record)
-        visit = session.visit = asyncio.create_task(work, name=f"visit to {key}")
+        visit = session.schedule.visit = asyncio.create_task(work, name=f"visit to {key}")
         try:
             await asyncio.wait((visit,))
             delay = None if visit.cancelled() else visit.result()
@@ -260,21 +262,21 @@ class ClusterController:
             logger.debug("%s: visiting again: %s", key, error)
             raise RetryError from error
         finally:
-            await session.interrupt()
-            session.visit = None
+            await session.schedule.interrupt()
+            session.schedule.visit = None
         if delay is None:
             return
         if not record.deleting:
-            session.checked = record.generation
-        if session.state == (record.wanted_removal if record.deleting else record.generation):
-            session.due = session.answered + delay
+            session.schedule.checked = record.generation
+        if session.schedule.state == (record.wanted_removal if record.deleting else record.generation):
+            session.schedule.due = session.schedule.answered + delay
         self._queue.add(key)
 
     async def _check(self, session: Session, record: ClusterRecord) -> float:
         """Check a cluster. Returns the seconds until the next check, since the cluster's answer to this one."""
         upstream = self._upstream(record)
-        session.answered = asyncio.get_running_loop().time()
-        session.newest_secret = self._secret_version(record)
+        session.schedule.answered = asyncio.get_running_loop().time()
+        session.connection.newest_secret = self._secret_version(record)
         try:
             async with connecting.limited(_LONGEST_CHECK, record.name):
                 registration = await connecting.connect(record, session, upstream)
@@ -284,11 +286,11 @@ class ClusterController:
                 await connecting.ensure_syncer(registration, session, self._mode)
         except StepError as error:
             logger.info("%s: %s", record.key, error)
-            now = session.answered = asyncio.get_running_loop().time()
-            delay = session.failed(Failure(error.reason, str(error), 0.0), now)
+            now = session.schedule.answered = asyncio.get_running_loop().time()
+            delay = session.failures.failed(Failure(error.reason, str(error), 0.0), now)
             return min(delay, self._interval)
-        session.succeeded()
-        settling = session.syncer.installing and session.syncer.problem
+        session.failures.succeeded()
+        settling = session.found.syncer.installing and session.found.syncer.problem
         return min(_SETTLING, self._interval) if settling else self._interval
 
     def _known_imports(self, record: ClusterRecord) -> offers.Imports:
@@ -304,28 +306,28 @@ class ClusterController:
         loop = asyncio.get_running_loop()
         was_healthy = record.is_true(ConditionType.HEARTBEAT_HEALTHY)
         heartbeat, again = self._heartbeats.judge(record.key, record.heartbeat, loop.time(), was_healthy=was_healthy)
-        if session.checked == record.generation:
+        if session.schedule.checked == record.generation:
             conditions = self._conditions(session, record, heartbeat)
         elif record.conditions:
             conditions = conditions_before_check(record, heartbeat)
         else:
             return  # the first check says more
-        await self._apply_status(record, status_of(record, session.facts, conditions))
-        self._queue.add_later(record.key, max(min(again, session.due - loop.time()), 0.0) + 0.01)
+        await self._apply_status(record, status_of(record, session.found.facts, conditions))
+        self._queue.add_later(record.key, max(min(again, session.schedule.due - loop.time()), 0.0) + 0.01)
 
     def _conditions(self, session: Session, record: ClusterRecord, heartbeat: Condition) -> list[Condition]:
         """Return the conditions of a Cluster that was checked."""
         ready = readiness(
-            session.failure,
-            session.syncer,
+            session.failures.last,
+            session.found.syncer,
             heartbeat,
             was_ready=record.is_true(ConditionType.READY),
             threshold=self._threshold,
         )
         conditions = [ready, heartbeat]
-        if session.imported is not None:
-            conditions.append(session.imported)
-        uid = session.facts.uid if session.facts is not None else record.physical_uid
+        if session.imports.condition is not None:
+            conditions.append(session.imports.condition)
+        uid = session.found.facts.uid if session.found.facts is not None else record.physical_uid
         if uid:
             conditions.append(unique_condition(self._same_cluster(record, uid), uid))
         return conditions
@@ -354,16 +356,16 @@ class ClusterController:
             async with connecting.limited(_LONGEST_REMOVAL, record.name):
                 progress = await self._removal.remove(session, record, upstream)
         except StepError as error:
-            delay = session.failed(Failure(error.reason, str(error), 0.0), loop.time())
+            delay = session.failures.failed(Failure(error.reason, str(error), 0.0), loop.time())
             message = f"{error}; to forget the cluster and what runs there: kcp cluster remove {record.name} --force"
             ready = Condition(ConditionType.READY, False, error.reason, message)
         else:
             if progress is None:
                 return None
-            session.succeeded()
+            session.failures.succeeded()
             delay, ready = 1.0, Condition(ConditionType.READY, False, Reason.REMOVING, progress)
-        session.answered = loop.time()
-        await self._apply_status(record, status_of(record, session.facts, [ready]))
+        session.schedule.answered = loop.time()
+        await self._apply_status(record, status_of(record, session.found.facts, [ready]))
         return delay
 
     def _upstream(self, record: ClusterRecord) -> Client:

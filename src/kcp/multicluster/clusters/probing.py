@@ -7,7 +7,6 @@ from typing import Any, Final, NamedTuple
 
 from kcp.client import (
     Client,
-    ClientConfiguration,
     ForbiddenError,
     MethodNotAllowedError,
     NotFoundError,
@@ -50,19 +49,19 @@ STATUS_FIELDS: Final = ("location", "version", "physicalClusterUID", "capacity",
 """The fields of the status that `Facts` fill in."""
 
 
-async def probe(client: Client, configuration: ClientConfiguration) -> Facts:
-    """Return the facts about a cluster. Raises StatusError, TransportError, CredentialsError.
-
-    A cluster may not show its nodes to the user of its kubeconfig: then its capacity is unknown.
-    """
+async def read_identity(client: Client) -> tuple[str, str]:
+    """Return version and UID of a cluster. Raises StatusError, TransportError, CredentialsError."""
     version = text(await client.version(), "gitVersion")[:_SHOWN]
     namespace = await client.resource(NAMESPACES).get(IDENTITY_NAMESPACE)
-    uid = text(schema(namespace, "metadata") or {}, "uid")[:_SHOWN]
-    return Facts(configuration.server, version, uid, *await _read_capacity(client))
+    return version, text(schema(namespace, "metadata") or {}, "uid")[:_SHOWN]
 
 
-async def _read_capacity(client: Client) -> tuple[dict[str, str], dict[str, str]]:
-    """Return capacity and allocatable of a cluster. Nodes may be many and large, so they are not kept."""
+async def read_capacity(client: Client) -> tuple[dict[str, str], dict[str, str]]:
+    """Return capacity and allocatable of a cluster. Raises as `read_identity`.
+
+    Nodes may be many and large, so they are read in pages and not kept. A cluster may not show its nodes to the user of its
+    kubeconfig: then its capacity is unknown.
+    """
     capacity: dict[str, str] = {}
     allocatable: dict[str, str] = {}
     pages = 0

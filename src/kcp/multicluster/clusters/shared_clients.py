@@ -9,11 +9,13 @@ from typing import Final
 
 from kcp.client import Client, ClientConfiguration
 from kcp.multicluster.clusters import offers
-from kcp.multicluster.clusters.probing import Facts, probe
+from kcp.multicluster.clusters.probing import Facts, read_capacity, read_identity
 from kcp.multicluster.negotiation import Offered, read_offered
 from kcp.multicluster.shared_requests import Answer, SharedRequests
 from kcp.multicluster.syncer import SharedCopies
 
+_CAPACITY: Final = 300.0
+"""Seconds for which the capacity of a cluster is not read again: the nodes of Kubernetes report theirs as often."""
 _KEPT: Final = 60.0
 """Seconds for which schemas that were read are kept: Clusters that are connected together need them once each."""
 
@@ -31,8 +33,13 @@ class SharedClient:
         self._index: Answer[bytes] | None = None
 
     async def facts(self, since: float) -> Answer[Facts]:
-        """Return the facts about the cluster, asked for at a time or later. Raises StatusError, ClientError."""
-        return await self._requests.answer("facts", lambda: probe(self.client, self._configuration), since)
+        """Return the facts about the cluster, asked for at a time or later. Raises StatusError, ClientError.
+
+        Its capacity may be older: a cluster can have thousands of nodes, each of which is large.
+        """
+        identity = await self._requests.answer("identity", lambda: read_identity(self.client), since)
+        capacity = await self._requests.answer("capacity", lambda: read_capacity(self.client), since - _CAPACITY)
+        return Answer(identity.began, Facts(self._configuration.server, *identity.value, *capacity.value))
 
     async def index(self, since: float) -> bytes:
         """Return the index of what the cluster serves, asked for at a time or later. Raises StatusError, ClientError."""

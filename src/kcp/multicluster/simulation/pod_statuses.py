@@ -7,14 +7,15 @@ from collections.abc import Sequence
 from typing import Any
 
 from kcp.api.times import now
-from kcp.multicluster.workloads import WorkloadCondition, is_true, with_workload_conditions
+from kcp.multicluster.conditions import is_true
+from kcp.multicluster.workloads import WorkloadCondition, with_workload_conditions
 
 Object = dict[str, Any]
 
 
 def is_ready(pod: Object) -> bool:
     """Return whether a Pod is ready."""
-    return is_true(pod.get("status", {}), "Ready")
+    return is_true(pod.get("status", {}).get("conditions"), "Ready")
 
 
 def unschedulable(pod: Object, message: str) -> Object:

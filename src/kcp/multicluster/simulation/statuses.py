@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from kcp.api.times import now
+from kcp.multicluster.conditions import condition_of
 from kcp.multicluster.workloads import (
     WorkloadCondition,
-    condition_of,
     copies,
     with_workload_conditions,
     without_zeros,
@@ -88,7 +88,7 @@ def job_status(job: Object, active: int, ready: int, done: int) -> Object:
             for kind in ("SuccessCriteriaMet", "Complete")
         ]
         found["completionTime"] = old.get("completionTime") or now()
-    elif suspended or condition_of(old, "Suspended"):
+    elif suspended or condition_of(old.get("conditions"), "Suspended"):
         reason, message = ("JobSuspended", "Job suspended") if suspended else ("JobResumed", "Job resumed")
         conditions = [WorkloadCondition("Suspended", str(suspended), reason, message)]
     if not suspended:

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from kcp.api.quantity import parse_quantity
 from kcp.api.times import parse_time
-from kcp.multicluster.workloads import condition_of, is_true
+from kcp.multicluster.conditions import condition_of, is_true
 from kcp.schema.raw_schemas import schema, text
 
 Object = dict[str, Any]
@@ -47,8 +47,8 @@ def cluster_of(found: Object, now: datetime | None = None) -> tuple[Cluster, flo
     remaining = (evict_after - (now or datetime.now(UTC))).total_seconds() if evict_after else None
     if "deletionTimestamp" in meta:
         use, reason = Use.LEAVING, "is being removed"
-    elif not is_true(status, "Ready"):
-        why = text(condition_of(status, "Ready"), "reason")
+    elif not is_true(status.get("conditions"), "Ready"):
+        why = text(condition_of(status.get("conditions"), "Ready"), "reason")
         use, reason = Use.LOST, f"is not ready ({why})" if why else "is not ready"
     elif remaining is not None and remaining <= 0:
         use, reason = Use.DRAINED, "is drained"

@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, Final, NamedTuple
 
+from kcp.multicluster.conditions import condition_of
 from kcp.multicluster.splitter.kinds import SplitKind
 from kcp.multicluster.splitter.leaves import wanted_copies
-from kcp.multicluster.workloads import condition_of
 
 Object = dict[str, Any]
 
@@ -56,7 +56,7 @@ def leaf_events(kind: SplitKind, before: Object | None, after: Object | None) ->
 def condition_events(before: Object, after: Object) -> Iterator[RootEvent]:
     """Yield the Events about a change of the status of a root."""
     for reported in _REPORTED:
-        old, new = (condition_of(each, reported.type) for each in (before, after))
+        old, new = (condition_of(each.get("conditions"), reported.type) for each in (before, after))
         same = (old.get("status"), old.get("reason")) == (new.get("status"), new.get("reason"))
         if new.get("status") == reported.status and not same:
             yield RootEvent(reported.warning, str(new.get("reason")), str(new.get("message", "")))

@@ -10,11 +10,12 @@ import itertools
 from collections.abc import Sequence
 from typing import Any, Final
 
+from kcp.multicluster.conditions import is_true
 from kcp.multicluster.splitter.allocation import Share, allocate
 from kcp.multicluster.splitter.clusters import Use
 from kcp.multicluster.splitter.leaves import Leaf, changed_leaf, new_leaf
 from kcp.multicluster.splitter.roots import Plan, Root, leaves_of
-from kcp.multicluster.workloads import copies, is_true
+from kcp.multicluster.workloads import copies
 
 Object = dict[str, Any]
 
@@ -23,7 +24,7 @@ _FINISHED: Final = ("Complete", "Failed")
 
 def is_finished(root: Object) -> bool:
     """Return whether the work of a root is over: its status stays, and nothing is done again."""
-    return any(is_true(root.get("status") or {}, kind) for kind in _FINISHED)
+    return any(is_true((root.get("status") or {}).get("conditions"), kind) for kind in _FINISHED)
 
 
 def plan_parts(root: Root) -> Plan:

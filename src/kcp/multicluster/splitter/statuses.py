@@ -8,14 +8,13 @@ from typing import Any, Final, NamedTuple
 
 import orjson
 
+from kcp.multicluster.conditions import condition_of, is_true
 from kcp.multicluster.deployment_statuses import DeploymentCounts, deployment_status
 from kcp.multicluster.splitter.kinds import DEPLOYMENT, JOB, REPLICA_SET, STATEFUL_SET, SplitKind
 from kcp.multicluster.splitter.leaves import Leaf, sync_error, wanted_copies
 from kcp.multicluster.workloads import (
     WorkloadCondition,
-    condition_of,
     count,
-    is_true,
     with_workload_conditions,
     without_zeros,
 )
@@ -98,7 +97,7 @@ def _deployment(root: Object, situation: Situation) -> Object:
 def _timed_out(leaves: Sequence[Leaf]) -> WorkloadCondition | None:
     """Return the condition of leaves with the newest template whose rollout has timed out."""
     for leaf in leaves:
-        found = condition_of(leaf.object.get("status") or {}, _PROGRESSING)
+        found = condition_of((leaf.object.get("status") or {}).get("conditions"), _PROGRESSING)
         if leaf.template and leaf.template_observed and found.get("reason") == "ProgressDeadlineExceeded":
             message = f"{leaf.cluster}: {found.get('message', '')}"[:_MESSAGE]
             return WorkloadCondition(_PROGRESSING, "False", "ProgressDeadlineExceeded", message)
@@ -149,11 +148,15 @@ def _job(root: Object, situation: Situation) -> Object:
     ready, terminating = sums.pop("ready"), sums.pop("terminating")
     found: Object = {"ready": ready, "terminating": terminating, **without_zeros(sums)}
     conditions = _with_trouble(root, situation)
-    failed = [(leaf, each) for leaf, each in zip(situation.leaves, statuses, strict=True) if is_true(each, "Failed")]
+    failed = [
+        (leaf, each)
+        for leaf, each in zip(situation.leaves, statuses, strict=True)
+        if is_true(each.get("conditions"), "Failed")
+    ]
     if starts := [each["startTime"] for each in statuses if each.get("startTime")]:
         found["startTime"] = min(starts)
     if failed:
-        leaf, cause = failed[0][0], condition_of(failed[0][1], "Failed")
+        leaf, cause = failed[0][0], condition_of(failed[0][1].get("conditions"), "Failed")
         message = f"{leaf.cluster}: {cause.get('message', '')}"[:_MESSAGE]
         reason = str(cause.get("reason") or "BackoffLimitExceeded")
         conditions = with_workload_conditions(
@@ -162,7 +165,7 @@ def _job(root: Object, situation: Situation) -> Object:
     elif (
         statuses
         and sums["succeeded"] >= wanted_copies(JOB, root)
-        and all(is_true(each, "Complete") for each in statuses)
+        and all(is_true(each.get("conditions"), "Complete") for each in statuses)
     ):
         message = "Reached expected number of succeeded pods"
         met = [

@@ -25,7 +25,7 @@ from kcp.multicluster.placement import CLUSTER_LABEL, locator_of, mark_of
 from kcp.multicluster.syncer import upstream
 from kcp.multicluster.syncer.downstream import is_namespace_of
 from kcp.multicluster.syncer.ownership import metadata_of
-from kcp.multicluster.syncer.reconciling import Shared
+from kcp.multicluster.syncer.shared_state import Shared
 from kcp.multicluster.syncer.upstream import NAMESPACES
 
 _CHECKED: Final = 100
@@ -44,10 +44,9 @@ class NamespaceCleaner:
     async def clean(self, namespace: str) -> None:
         """Remove the copy of a namespace if it is not used. Raises RetryError, IdentityError, StatusError, TransportError."""
         shared, name = self._shared, self._shared.identity.namespace(namespace)
-        cached = shared.namespaces.get(name)
-        if cached is None:
+        found = None if shared.namespaces.get(name) is None else await shared.namespaces.read(name)
+        if found is None:
             return
-        found = cached.decode()
         ours = mark_of(found) == shared.identity.cluster_uid and is_namespace_of(
             shared.identity, locator_of(found), namespace
         )

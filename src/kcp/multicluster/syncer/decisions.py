@@ -90,13 +90,17 @@ def _place(state: State, source: Source, copy: Copy | None) -> Step:
             return Step.READ_COPY
         return Step.APPLY if source.held else Step.HOLD
     if not is_located(state, copy):
-        return Step.CONFLICT
+        return _conflict(state)
     if copy.deleting:
         return Step.NOTHING  # the copy is made again when it is gone
     assert copy.locator is not None
     if copy.locator.uid != source.uid:
         return _delete(state, copy)
     return Step.APPLY if source.held else Step.HOLD
+
+
+def _conflict(state: State) -> Step:
+    return Step.CONFLICT if state.copy_read else Step.READ_COPY
 
 
 def _remove(state: State, source: Source | None, copy: Copy | None) -> Step:
@@ -114,7 +118,7 @@ def _remove(state: State, source: Source | None, copy: Copy | None) -> Step:
 def _delete(state: State, copy: Copy) -> Step:
     """Delete a copy if all proofs are there; else get them."""
     if not copy.marked or not is_located(state, copy):
-        return Step.CONFLICT
+        return _conflict(state)
     if not state.complete:
         return Step.NOTHING  # the end of the first lists queues the object again
     return Step.DELETE if state.source_read else Step.READ_SOURCE

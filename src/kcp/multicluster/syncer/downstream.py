@@ -28,6 +28,10 @@ REFUSED: Final = (400, 403, 405, 409, 413, 415, 422)
 """The codes of responses that refuse an object: another attempt helps only when something else has changed."""
 
 
+class AnotherObjectError(RetryError):
+    """The cluster has another object than the one that was to be changed: what the cache has is not true, or not any more."""
+
+
 class ProblemError(Exception):
     """The cluster does not take an object. ``problem`` is for its user."""
 
@@ -57,7 +61,9 @@ class Copies:
         return None if found is None else _checked(found)
 
     async def apply(self, wanted: Object, present: Object | None) -> Object:
-        """Apply a copy. Returns the object. Raises ProblemError if it is refused, RetryError, StatusError, TransportError.
+        """Apply a copy. Returns the object.
+
+        Raises ProblemError if it is refused, AnotherObjectError, StatusError, TransportError.
 
         Without a present object, fields of other managers are not taken over: an object that is created meanwhile is a conflict.
         A present object is only changed if it is still the same one.
@@ -70,7 +76,7 @@ class Copies:
             return _checked(await verbs.apply(wanted, field_manager=FIELD_MANAGER, force=present is not None))
         except (ConflictError, InvalidError) as error:
             if present is not None and (isinstance(error, ConflictError) or _another_uid(error)):
-                raise RetryError(str(error)) from error
+                raise AnotherObjectError(str(error)) from error
             raise ProblemError(problem_of(error)) from error
         except StatusError as error:
             if error.code in REFUSED:
@@ -78,7 +84,10 @@ class Copies:
             raise
 
     async def delete(self, found: Object) -> None:
-        """Delete an object in exactly the state in which it was found. Raises RetryError if it has changed."""
+        """Delete an object in exactly the state in which it was found.
+
+        Raises AnotherObjectError if it has changed, or is not there any more, StatusError, TransportError.
+        """
         meta = found["metadata"]
         verbs = self._client.resource(self.resource, meta["namespace"])
         try:
@@ -88,10 +97,8 @@ class Copies:
                 resource_version=meta["resourceVersion"],
                 propagation_policy="Background",
             )
-        except NotFoundError:
-            return
-        except ConflictError as error:
-            raise RetryError(str(error)) from error
+        except (ConflictError, NotFoundError) as error:
+            raise AnotherObjectError(str(error)) from error
 
 
 def _checked(found: Object) -> Object:
@@ -127,11 +134,20 @@ class Namespaces:
         """
         name = self._identity.namespace(namespace)
         cached = self.get(name)
-        found = None if cached is None else cached.decode()
-        if found is None:
-            found = await self._create(name, namespace)
-        self._check(found, namespace)
+        if cached is None or not self._is_usable(cached.decode(), namespace):
+            await self.create(namespace)
         return name
+
+    async def create(self, namespace: str) -> None:
+        """Create a namespace if it is missing, whatever the cache says. Raises as `ensure`."""
+        self._check(await self._create(self._identity.namespace(namespace), namespace), namespace)
+
+    async def read(self, name: str) -> Object | None:
+        """Read a namespace by its name downstream; None if it does not exist. Raises StatusError, TransportError."""
+        try:
+            return _checked(await self._verbs.get(name))
+        except NotFoundError:
+            return None
 
     async def _create(self, name: str, namespace: str) -> Object:
         locator = self._identity.locator(namespace).encode()
@@ -164,6 +180,13 @@ class Namespaces:
             }
             found = _checked(await self._verbs.patch(name, {"metadata": patch}, field_manager=FIELD_MANAGER))
         return found
+
+    def _is_usable(self, found: Object, namespace: str) -> bool:
+        try:
+            self._check(found, namespace)
+        except (ProblemError, RetryError):
+            return False
+        return True
 
     def _check(self, found: Object, namespace: str) -> None:
         meta = metadata_of(found)

@@ -18,7 +18,7 @@ from kcp.multicluster.syncer.event_subjects import Found, Subjects
 from kcp.multicluster.syncer.event_summaries import Summaries, SummaryKey
 from kcp.multicluster.syncer.events import EventWriter, Subject
 from kcp.multicluster.syncer.ownership import metadata_of
-from kcp.multicluster.syncer.reconciling import Shared
+from kcp.multicluster.syncer.shared_state import Shared
 from kcp.multicluster.syncer.sources import CopySource, ObjectSource, View
 
 _WAITING: Final = 5000

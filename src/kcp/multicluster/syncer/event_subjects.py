@@ -13,7 +13,7 @@ from kcp.multicluster.placement import Locator, held_label, locator_of
 from kcp.multicluster.syncer.events import Subject
 from kcp.multicluster.syncer.kinds import kinds
 from kcp.multicluster.syncer.ownership import metadata_of
-from kcp.multicluster.syncer.reconciling import Shared
+from kcp.multicluster.syncer.shared_state import Shared
 from kcp.multicluster.syncer.synced_types import SyncedType
 
 Reference = Mapping[str, Any]

@@ -10,6 +10,7 @@ import asyncio
 import logging
 from collections.abc import Callable
 from contextlib import aclosing
+from dataclasses import replace
 from typing import Final
 
 from kcp.client import ALL_NAMESPACES, APIResource, Client, ClientError, FollowOptions, StatusError, WatchEvent
@@ -23,6 +24,8 @@ from kcp.multicluster.shared_requests import SharedRequests
 from kcp.multicluster.syncer.ownership import annotations_of, metadata_of
 from kcp.multicluster.syncer.shared_watches import SharedWatch, SharedWatches, place_of
 from kcp.multicluster.syncer.sources import (
+    FOLLOW_COPIES,
+    FOLLOW_EVENTS,
     Handler,
     ObjectSource,
     View,
@@ -143,8 +146,10 @@ def _lifetime_only(found: Object) -> Object:
 class SharedCopies:
     """One watch for each resource of a Kubernetes cluster, for all syncers that use one client of it."""
 
-    def __init__(self, client: Client) -> None:
+    def __init__(self, client: Client, follow: FollowOptions = FOLLOW_COPIES) -> None:
+        """``follow`` has no selector."""
         self._client = client
+        self._follow = replace(follow, label_selector=MARK_LABEL)
         self._watches = SharedWatches(client)
         self._requests = SharedRequests()
         self._events = _SharedEvents(client, self._mark_of_namespace)
@@ -155,7 +160,7 @@ class SharedCopies:
         return self._watches.watched
 
     def _watch(self, resource: APIResource) -> SharedWatch:
-        return self._watches.watch(resource, mark_of, FollowOptions(label_selector=MARK_LABEL))
+        return self._watches.watch(resource, mark_of, self._follow)
 
     def copies(self, resource: APIResource, mark: str, handler: Handler) -> View:
         """Return the objects that have the mark."""
@@ -198,7 +203,7 @@ class _SharedEvents:
         self._targets[mark] = target
         try:
             if self._task is None:
-                reflector = Reflector(self._client.resource(EVENTS, ALL_NAMESPACES), self)
+                reflector = Reflector(self._client.resource(EVENTS, ALL_NAMESPACES), self, FOLLOW_EVENTS)
                 self._task = asyncio.create_task(reflector.run(), name=str(reflector))
             await self._put_present(namespaces, target)
             await asyncio.get_running_loop().create_future()  # until cancelled

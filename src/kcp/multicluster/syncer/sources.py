@@ -6,7 +6,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Any, Final, Protocol
+from dataclasses import replace
+from typing import Final, Protocol
 
 from kcp.client import (
     ALL_NAMESPACES,
@@ -37,6 +38,10 @@ _PLACING: Final = frozenset(
 )
 _LABELS: Final = (CLUSTER_LABEL, HELD_PREFIX)
 _ANNOTATIONS: Final = (ANNOTATION, SYNC_ERROR_ANNOTATION, FIELD_PREFIX)
+
+FOLLOW_COPIES: Final = FollowOptions(reread=600)
+FOLLOW_EVENTS: Final = FollowOptions(reread=3600)
+"""How a cluster is followed. It is not trusted: what its watches left out or got wrong is corrected when it is read again."""
 
 Handler = Callable[[CachedObject | None, CachedObject | None], None]
 """Called with an object before and after a change."""
@@ -162,13 +167,13 @@ def view_of(
     resource: APIResource,
     handler: Handler,
     *,
+    options: FollowOptions,
     transform: Callable[[Object], Object] = without_managed_fields,
-    **options: Any,
 ) -> InformerView:
-    """Return a view of a resource in all namespaces of the client's logical cluster, by a watch with `FollowOptions`."""
+    """Return a view of a resource in all namespaces of the client's logical cluster, by a watch."""
     cluster = client.cluster_of_objects
     verbs = client.resource(resource, ALL_NAMESPACES)
-    informer = Informer(verbs, cluster, transform=transform, options=FollowOptions(**options))
+    informer = Informer(verbs, cluster, transform=transform, options=options)
     return InformerView(informer, cluster, handler)
 
 
@@ -188,26 +193,28 @@ class OwnSource:
 
     def assigned(self, resource: APIResource, handler: Handler) -> View:
         """Return the objects that are assigned to the cluster."""
-        return view_of(self._client, resource, handler, label_selector={CLUSTER_LABEL: self._cluster})
+        options = FollowOptions(label_selector={CLUSTER_LABEL: self._cluster})
+        return view_of(self._client, resource, handler, options=options)
 
     def dependencies(self, resource: APIResource, handler: Handler) -> View:
         """Return the metadata of the objects that have the syncer's label. The syncer may not list others."""
-        return view_of(self._client, resource, handler, label_selector=held_label(self._cluster), metadata_only=True)
+        options = FollowOptions(label_selector=held_label(self._cluster), metadata_only=True)
+        return view_of(self._client, resource, handler, options=options)
 
     def cluster(self, handler: Handler) -> View:
         """Return the metadata of the Cluster."""
-        selector = {"metadata.name": self._cluster}
-        return view_of(self._client, CLUSTERS, handler, field_selector=selector, metadata_only=True)
+        options = FollowOptions(field_selector={"metadata.name": self._cluster}, metadata_only=True)
+        return view_of(self._client, CLUSTERS, handler, options=options)
 
     def imports(self, handler: Handler) -> View:
         """Return the imports of the cluster."""
-        selector = {"spec.location": self._cluster}
-        return view_of(self._client, IMPORTS, handler, transform=shortened_import, field_selector=selector)
+        options = FollowOptions(field_selector={"spec.location": self._cluster})
+        return view_of(self._client, IMPORTS, handler, transform=shortened_import, options=options)
 
     def events(self) -> View:
         """Return the metadata of the Events that the syncer has written."""
-        selector = {CLUSTER_LABEL: self._cluster}
-        return view_of(self._client, EVENTS, nothing, label_selector=selector, metadata_only=True)
+        options = FollowOptions(label_selector={CLUSTER_LABEL: self._cluster}, metadata_only=True)
+        return view_of(self._client, EVENTS, nothing, options=options)
 
     async def probe(self, resource: APIResource) -> None:
         """Check that a resource can be listed. Raises StatusError, ClientError."""
@@ -217,18 +224,22 @@ class OwnSource:
 class OwnCopies:
     """Watches of one syncer in its cluster."""
 
-    def __init__(self, client: Client) -> None:
+    def __init__(self, client: Client, follow: FollowOptions = FOLLOW_COPIES) -> None:
+        """``follow`` has no selector."""
         self._client = client
+        self._follow = follow
 
     def copies(self, resource: APIResource, mark: str, handler: Handler) -> View:
         """Return the objects that have the mark."""
-        return view_of(self._client, resource, handler, label_selector={MARK_LABEL: mark})
+        return view_of(
+            self._client, resource, handler, options=replace(self._follow, label_selector={MARK_LABEL: mark})
+        )
 
     async def follow_events(self, mark: str, namespaces: View, target: ReflectorTarget) -> None:
         """Give a target the Events of all namespaces, until cancelled."""
         del mark
         await namespaces.synchronized()
-        await Reflector(self._client.resource(EVENTS, ALL_NAMESPACES), target).run()
+        await Reflector(self._client.resource(EVENTS, ALL_NAMESPACES), target, FOLLOW_EVENTS).run()
 
     async def probe(self, resource: APIResource, mark: str) -> None:
         """Check that a resource can be listed. Raises StatusError, ClientError."""

@@ -21,7 +21,8 @@ from kcp.multicluster.syncer.event_following import EventFollower
 from kcp.multicluster.syncer.heartbeat import Heartbeat, synced_condition
 from kcp.multicluster.syncer.metrics import Figures, SyncerMetrics
 from kcp.multicluster.syncer.ownership import Key, metadata_of
-from kcp.multicluster.syncer.reconciling import Reconciliation, Shared
+from kcp.multicluster.syncer.reconciling import Reconciliation
+from kcp.multicluster.syncer.shared_state import Shared
 from kcp.multicluster.syncer.sources import CopySource, ObjectSource, OwnCopies, OwnSource, View
 from kcp.multicluster.syncer.statuses import SYNCED
 from kcp.multicluster.syncer.synced_types import SyncedType
@@ -38,8 +39,9 @@ class SyncerSettings:
     """How a syncer works. All times are in seconds.
 
     ``resources`` (``<plural>.<group>``) are synced also without an APIResourceImport. ``last_delay`` is the longest time until an
-    object that the cluster refuses is tried again, ``clean_delay`` the time that an unused namespace stays. Both sides are
-    discovered again when imports change, after ``last_delay`` while resources cannot be synced, and after ``discovery_interval``.
+    object that the cluster refuses is tried again, ``clean_delay`` the time that an unused namespace stays, ``lag`` the time for
+    which a cache may not show what was written. Both sides are discovered again when imports change, after ``last_delay`` while
+    resources cannot be synced, and after ``discovery_interval``.
     """
 
     resources: tuple[str, ...] = ()
@@ -48,6 +50,7 @@ class SyncerSettings:
     discovery_interval: float = 300.0
     clean_delay: float = 30.0
     last_delay: float = 60.0
+    lag: float = 3.0
     events: bool = True
 
 
@@ -128,7 +131,9 @@ class Syncer:
                 self._metrics,
                 self._queue.add,
                 lambda namespace: self._cleaning.add_later(namespace, self._settings.clean_delay),
+                self._settings.lag,
             )
+            stack.callback(self._shared.doubts.close)
             stack.push_async_callback(self._source.cluster(self._on_cluster).stop)
             stack.callback(self._metrics.add(self._figures))
             try:
