@@ -20,6 +20,7 @@ from kcp.store.contract import Event, Key, StoreClosedError, StoreUnavailableErr
 from kcp.store.figures import Distribution
 from kcp.store.sqlite import tables
 from kcp.store.sqlite.checksums import checksum
+from kcp.store.sqlite.interpreter_lock import Hurry
 
 _BATCH: Final = 1000
 _GATHERING: Final = 4
@@ -81,6 +82,8 @@ class BatchWriter:
         self._loop = loop
         self._outcome = outcome
         self._gathered: list[QueuedWrite] = []
+        self._committing = 0
+        self._hurry = Hurry()
         self._queue: queue.SimpleQueue[list[QueuedWrite] | Job | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._run, name="kcp-store-writer", daemon=True)
         self._dirty = True
@@ -114,7 +117,16 @@ class BatchWriter:
     def _flush(self) -> None:
         if self._gathered:
             gathered, self._gathered = self._gathered, []
+            self._committing += len(gathered)
+            self._hurry.begin()
             self._queue.put(gathered)
+
+    def _report(self, batch: Sequence[QueuedWrite], error: Exception | None) -> None:
+        """Report the outcome of writes. Runs on the event loop."""
+        self._committing -= len(batch)
+        if not self._committing:
+            self._hurry.end()
+        self._outcome(batch, error)
 
     async def run(self, job: Job) -> None:
         """Run a maintenance job between two batches. Raises StoreUnavailableError, StoreClosedError."""
@@ -161,6 +173,8 @@ class BatchWriter:
                 not self._loop.is_closed()
             ):  # the loop was closed without closing the store: no caller is left to report to
                 raise
+        finally:
+            self._hurry.end()
 
     def _process_next(self) -> bool:
         """Commit the queued writes, or run one job. False at the end."""
@@ -191,7 +205,7 @@ class BatchWriter:
             return
         if any(pending.epoch != self._epoch for pending in batch):
             late = [pending for pending in batch if pending.epoch != self._epoch]
-            self._loop.call_soon_threadsafe(self._outcome, late, self._failure)
+            self._loop.call_soon_threadsafe(self._report, late, self._failure)
             batch = [pending for pending in batch if pending.epoch == self._epoch]
             if not batch:
                 return
@@ -208,7 +222,7 @@ class BatchWriter:
         self.batches += 1
         self.writes += len(batch)
         self.sizes.observe(len(batch))
-        self._loop.call_soon_threadsafe(self._outcome, batch, error)
+        self._loop.call_soon_threadsafe(self._report, batch, error)
         if error is None:
             self._checkpoint(idle=False)
 
