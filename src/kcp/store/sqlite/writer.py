@@ -25,6 +25,10 @@ from kcp.store.sqlite.interpreter_lock import Hurry
 _BATCH: Final = 1000
 _GATHERING: Final = 4
 """Iterations of the event loop for which a batch may wait for the writes of requests that came a little later."""
+_PACE: Final = 0.002
+"""Seconds between two batches while the event loop is busy: a batch costs as much as several writes."""
+_BUSY: Final = 0.0001
+"""Seconds from which an iteration of the event loop shows that it is busy: further writes may come soon."""
 _CHECKPOINT_PAGES: Final = 4000
 """WAL pages (of 4 KB) after which the writer checkpoints even when it is busy."""
 _CHECK_BYTES: Final = 1 << 20
@@ -82,6 +86,7 @@ class BatchWriter:
         self._loop = loop
         self._outcome = outcome
         self._gathered: list[QueuedWrite] = []
+        self._flushed = 0.0
         self._committing = 0
         self._hurry = Hurry()
         self._queue: queue.SimpleQueue[list[QueuedWrite] | Job | None] = queue.SimpleQueue()
@@ -103,20 +108,22 @@ class BatchWriter:
     def submit(self, write: QueuedWrite) -> None:
         """Queue a write. Writes of an iteration of the event loop are committed together, and those of the next few with them."""
         if not self._gathered:
-            self._loop.call_soon(self._gather, 1, _GATHERING)
+            self._loop.call_soon(self._gather, 1, _GATHERING, time.perf_counter())
         self._gathered.append(write)
 
-    def _gather(self, known: int, iterations: int) -> None:
-        """Queue the gathered writes, unless others have joined them in the last iteration of the event loop."""
-        gathered = len(self._gathered)
-        if known < gathered and iterations:
-            self._loop.call_soon(self._gather, gathered, iterations - 1)
+    def _gather(self, known: int, iterations: int, since: float) -> None:
+        """Queue the gathered writes, unless others have joined them in the last iteration of the event loop, or may soon."""
+        gathered, now = len(self._gathered), time.perf_counter()
+        joined = known < gathered and iterations > 0
+        if joined or (now - since > _BUSY and now - self._flushed < _PACE):
+            self._loop.call_soon(self._gather, gathered, iterations - joined, now)
         else:
             self._flush()
 
     def _flush(self) -> None:
         if self._gathered:
             gathered, self._gathered = self._gathered, []
+            self._flushed = time.perf_counter()
             self._committing += len(gathered)
             self._hurry.begin()
             self._queue.put(gathered)
