@@ -1,9 +1,9 @@
 """The interpreter lock, for which the thread that commits competes with the event loop and the threads of the HTTP server.
 
 A thread that waits for the lock asks its holder for it only when no other thread has taken it for the switch interval
-(`sys.setswitchinterval`). Under load, the threads of the HTTP server and the event loop pass the lock to and fro more than once in a
-millisecond: a commit that has been synced then gets it by chance, after up to a second. So the interval is shorter while writes are
-committed.
+(`sys.setswitchinterval`). Under load, the threads of the HTTP server and the event loop pass the lock to and fro more than once
+in a millisecond: a commit that has been synced then gets it by chance, after up to a second. So the interval is shorter while
+writes are committed.
 """
 
 from __future__ import annotations
