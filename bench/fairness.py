@@ -3,8 +3,10 @@
     python -m bench.fairness [--before DIRECTORY]
 
 The quiet tenant sends 50 gets and 10 creates a second, each kind on a connection of its own. The other tenant sends as much as
-it can, of one kind at a time. Both are ordinary users, each with a logical cluster. The quiet tenant is measured alone and beside
-the flood, one right after the other, on each checkout in turns; a ratio is its percentile beside the flood over the one alone.
+it can, of one kind at a time. Both are ordinary users, each with a logical cluster. The quiet tenant is measured alone, while
+the flood goes to another server on this machine, and beside the flood, one right after the other, on each checkout in turns.
+The first ratio is that of its percentiles beside the flood and alone. The flood, its client and the quiet tenant share the
+processors and the disk, which no server could prevent: the second ratio is to the percentiles while the flood goes elsewhere.
 Needs wrk.
 
 The clients get a processor of their own where there are two or more (``--client-processors``). Run it on a machine that does
@@ -67,6 +69,34 @@ class Delays:
         self.gets += others.gets
         self.creates += others.creates
         self.refused += others.refused
+
+
+@dataclass
+class Measured:
+    """The delays of the quiet tenant alone, while the flood goes to another server, and beside it."""
+
+    alone: Delays = field(default_factory=Delays)
+    elsewhere: Delays = field(default_factory=Delays)
+    beside: Delays = field(default_factory=Delays)
+
+    def add(self, others: Measured) -> None:
+        """Add the delays of another measurement."""
+        self.alone.add(others.alone)
+        self.elsewhere.add(others.elsewhere)
+        self.beside.add(others.beside)
+
+    def refused(self) -> int:
+        """The refusals of all requests."""
+        return self.alone.refused + self.elsewhere.refused + self.beside.refused
+
+    def cell(self, kind: str) -> str:
+        """The p50 and p99 of a kind of requests in each case, and the ratios of those beside the flood to the others."""
+        found = [getattr(each, kind) for each in (self.alone, self.elsewhere, self.beside)]
+        figures = [(percentile(each, 0.5), percentile(each, 0.99)) for each in found]
+        beside = figures[-1]
+        ratios = [(beside[0] / p50, beside[1] / p99) for p50, p99 in figures[:-1]]
+        shown = [f"{p50:6.2f} /{p99:7.2f}" for p50, p99 in figures] + [f"{p50:5.1f} /{p99:5.1f}" for p50, p99 in ratios]
+        return "  ".join(shown)
 
 
 @dataclass
@@ -292,14 +322,10 @@ def percentile(delays: Sequence[float], part: float) -> float:
     return found[min(len(found) - 1, int(len(found) * part))] if found else float("nan")
 
 
-def cell(alone: Sequence[float], beside: Sequence[float]) -> str:
-    """The p50 and p99 alone and beside the flood, and the ratios of both."""
-    (p50, p99), (p50_beside, p99_beside) = ((percentile(each, 0.5), percentile(each, 0.99)) for each in (alone, beside))
-    figures = f"{p50:6.2f} /{p99:7.2f} {p50_beside:8.2f} /{p99_beside:7.2f}"
-    return f"{figures} {p50_beside / p50:7.1f} /{p99_beside / p99:5.1f}"
-
-
-_CELL = f"{'alone p50 / p99':>15} {'beside p50 / p99':>17} {'ratio p50 / p99':>15}"
+_CELL = "  ".join(
+    [f"{each:>15}" for each in ("alone p50 / p99", "elsewhere", "beside")]
+    + [f"{each:>12}" for each in ("to alone", "to elsewhere")]
+)
 
 
 def _arguments() -> argparse.Namespace:
@@ -322,20 +348,22 @@ def _arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def _measure(start: Flood, url: str, placement: Placement, options: argparse.Namespace) -> tuple[Delays, Delays]:
-    """The delays of the quiet tenant alone, and beside a flood."""
-    quiet, flood = QUIET.peer(url), FLOOD.peer(url)
+def _measure(start: Flood, url: str, other: str, placement: Placement, options: argparse.Namespace) -> Measured:
+    """The delays of the quiet tenant alone, while the flood goes to the other server, and beside the flood."""
+    quiet = QUIET.peer(url)
     with placement.of_quiet():
         alone = uvloop.run(_Quiet(quiet, options.alone).run())
-    with start(flood, placement), placement.of_quiet():
-        return alone, uvloop.run(_Quiet(quiet, options.seconds).run())
+    found = []
+    for flooded in (other, url):
+        with start(FLOOD.peer(flooded), placement), placement.of_quiet():
+            found.append(uvloop.run(_Quiet(quiet, options.seconds).run()))
+    return Measured(alone, *found)
 
 
-def _print_table(name: str, measured: dict[str, dict[str, tuple[Delays, Delays]]], checkouts: Sequence[str]) -> None:
-    print(f"\n{f'{name} of the quiet tenant (ms)':<36}" + "".join(f"  {f'{each}: {_CELL}':>58}" for each in checkouts))
+def _print_table(kind: str, measured: dict[str, dict[str, Measured]], checkouts: Sequence[str]) -> None:
+    print(f"\n{f'{kind} of the quiet tenant (ms)':<36}" + "".join(f"  {f'{each}: {_CELL}':>88}" for each in checkouts))
     for flood, found in measured.items():
-        cells = (cell(*(getattr(each, name) for each in found[checkout])) for checkout in checkouts)
-        print(f"{flood:<36}" + "".join(f"  {each:>58}" for each in cells))
+        print(f"{flood:<36}" + "".join(f"  {found[checkout].cell(kind):>88}" for checkout in checkouts))
 
 
 def main() -> None:
@@ -346,12 +374,11 @@ def main() -> None:
         placement.go_first()
     measured_floods = {**floods(options.objects, options.watches), **(FURTHER_FLOODS if options.only else {})}
     checkouts = {"kcp": CHECKOUT} | ({"before": options.before.resolve()} if options.before else {})
-    measured: dict[str, dict[str, tuple[Delays, Delays]]] = defaultdict(
-        lambda: defaultdict(lambda: (Delays(), Delays()))
-    )
+    measured: dict[str, dict[str, Measured]] = defaultdict(lambda: defaultdict(Measured))
     with ExitStack() as stack:
         urls = {name: stack.enter_context(_server(checkout, placement)) for name, checkout in checkouts.items()}
-        for url in urls.values():
+        other = stack.enter_context(_server(CHECKOUT, placement))
+        for url in (*urls.values(), other):
             uvloop.run(_fill(QUIET.peer(url), 0))
             uvloop.run(_fill(FLOOD.peer(url), options.objects))
         for flood, start in measured_floods.items():
@@ -359,15 +386,14 @@ def main() -> None:
                 continue
             for number in range(options.rounds):
                 for name in list(urls) if number % 2 == 0 else reversed(urls):
-                    print(f"{flood}, {name}", flush=True)
-                    found = _measure(start, urls[name], placement, options)
-                    print(f"    gets {cell(found[0].gets, found[1].gets)}", flush=True)
-                    print(f"    creates {cell(found[0].creates, found[1].creates)}", flush=True)
-                    for total, each in zip(measured[flood][name], found, strict=True):
-                        total.add(each)
+                    print(f"{flood}, {name}, elsewhere and beside", flush=True)
+                    found = _measure(start, urls[name], other, placement, options)
+                    for kind in ("gets", "creates"):
+                        print(f"    {kind:<8}{found.cell(kind)}", flush=True)
+                    measured[flood][name].add(found)
     for kind in ("gets", "creates"):
         _print_table(kind, measured, list(checkouts))
-    refused = {name: sum(each.refused for found in measured.values() for each in found[name]) for name in checkouts}
+    refused = {name: sum(found[name].refused() for found in measured.values()) for name in checkouts}
     print(
         f"\nrefusals of the quiet tenant's requests: {', '.join(f'{name} {count}' for name, count in refused.items())}"
     )

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from bench.fairness import cell, percentile
+from bench.fairness import Delays, Measured, percentile
 
 ROOT = Path(__file__).parents[2]
 SMALL = ("--seconds", "1", "--alone", "1", "--objects", "5", "--watches", "5")
@@ -32,14 +32,17 @@ def test_each_flood_has_a_line_for_gets_and_one_for_creates() -> None:
         rows = re.findall(rf"^{flood} +(.*)$", tables, re.MULTILINE)
         assert len(rows) == 2, tables
         for row in rows:
-            alone, beside, ratio = re.findall(r"([\d.]+) / *([\d.]+)", row)
-            assert all(float(figure) > 0 for figure in (*alone, *beside, *ratio))
+            figures = re.findall(r"([\d.]+) / *([\d.]+)", row)
+            assert len(figures) == 5
+            assert all(float(figure) > 0 for pair in figures[:3] for figure in pair)
     assert "refusals of the quiet tenant's requests: kcp 0" in done.stdout
-    assert len(re.findall(r"the flood: [\d.]+ requests a second", done.stdout)) == 3
-    assert len(re.findall(r"the flood: [\d.]+ MB of events a second", done.stdout)) == 1
+    assert len(re.findall(r"the flood: [\d.]+ requests a second", done.stdout)) == 6
+    assert len(re.findall(r"the flood: [\d.]+ MB of events a second", done.stdout)) == 2
 
 
-def test_a_cell_has_percentiles_alone_beside_the_flood_and_their_ratios() -> None:
-    alone, beside = [number / 100 for number in range(1, 101)], [number / 50 for number in range(1, 101)]
+def test_a_cell_has_percentiles_and_the_ratios_of_those_beside_the_flood() -> None:
+    alone, elsewhere, beside = ([number / parts for number in range(1, 101)] for parts in (100, 80, 50))
     assert (percentile(alone, 0.5), percentile(alone, 0.99)) == (0.51, 1.0)
-    assert cell(alone, beside).split() == ["0.51", "/", "1.00", "1.02", "/", "2.00", "2.0", "/", "2.0"]
+    measured = Measured(Delays(alone), Delays(elsewhere), Delays(beside))
+    shown = "0.51 / 1.00  0.64 / 1.25  1.02 / 2.00  2.0 / 2.0  1.6 / 1.6"
+    assert measured.cell("gets").split() == shown.split()

@@ -68,9 +68,11 @@ _MIN_TIMER: Final = 2e-4
 _SLICE: Final = 0.0005
 """Seconds of delivering after which the hub yields to the event loop."""
 _MANY: Final = 500
+_SLICE_OF_MANY: Final = 0.0001
 _REST: Final = 0.001
-"""Subscriptions that a round has left from which it rests before it goes on, and for how many seconds. The HTTP server needs
-twice as long to send what it is given: what others are sent meanwhile would wait behind all of it."""
+"""Subscriptions that a round has left from which it delivers for a shorter time and then rests, and for how many seconds. The HTTP
+server needs twice as long to encrypt and send what it is given, some twenty responses here. Whoever sends a request meanwhile waits
+behind all of it, so most of the time must be left to others."""
 _CHARGED_FROM: Final = 0.0001
 """Seconds from which the first part of a delivery is charged."""
 _OBSERVED_FROM: Final = 0.005
@@ -437,7 +439,7 @@ class Hub:
 
     def _begin_round(self, group: _Group) -> None:
         if group.rounds:  # a round now would make each subscription join two batches
-            self._loop.call_later(_SLICE, self._begin_round, group)
+            self._loop.call_later(_REST, self._begin_round, group)
         else:
             self._round(group)
 
@@ -456,9 +458,9 @@ class Hub:
         """Deliver for a part of a millisecond, and go on later. Returns the seconds that it took."""
         rounds, subscriptions, clock = group.rounds, group.subscriptions, time.monotonic
         began = clock()
-        until = began + _SLICE
         while rounds:
             number, batch, left = rounds[0]
+            until = began + (_SLICE if len(left) < _MANY else _SLICE_OF_MANY)
             while left:
                 subscription = left.pop()
                 if subscription in subscriptions:

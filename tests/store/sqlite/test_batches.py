@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import pytest
+
 from kcp.store.contract import Change
+from kcp.store.sqlite import writer
 from kcp.store.sqlite.store import SQLiteStore, open_store
 from tests.store.conformance.backends import key
 from tests.support.waiting import PATIENCE
@@ -44,3 +49,52 @@ async def test_a_batch_does_not_wait_as_long_as_writes_come(tmp_path: Path) -> N
             await asyncio.sleep(0)
     await asyncio.gather(*writes)
     await store.close()
+
+
+async def test_a_batch_waits_for_further_writes_while_the_event_loop_is_busy(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(writer, "_PACE", PATIENCE)
+    store = open_store(tmp_path / "kcp.db")
+    await store.write([Change(key("first"), b"value")])
+    before = store.statistics()["batches"]
+    writes: list[asyncio.Future[int]] = []
+    for name in ("second", "third"):
+        writes.append(asyncio.ensure_future(store.write([Change(key(name), b"value")])))
+        for _ in range(3):
+            time.sleep(2 * writer._BUSY)  # noqa: ASYNC251 - this is what keeps the event loop busy
+            await asyncio.sleep(0)
+    await asyncio.gather(*writes)
+    assert store.statistics()["batches"] == before + 1
+    await store.close()
+
+
+async def _shortest_interval(write: asyncio.Future[int]) -> float:
+    """The shortest interval after which threads switch, in any iteration of the event loop until a write is done."""
+    shortest = sys.getswitchinterval()
+    while not write.done():
+        await asyncio.sleep(0)
+        shortest = min(shortest, sys.getswitchinterval())
+    return shortest
+
+
+async def test_threads_switch_sooner_while_a_write_is_committed(tmp_path: Path) -> None:
+    store, other = open_store(tmp_path / "kcp.db"), open_store(tmp_path / "other.db")
+    usual = sys.getswitchinterval()
+    for number in range(2):
+        change = Change(key(f"w{number}"), b"value")
+        writes = [asyncio.ensure_future(each.write([change])) for each in (store, other)]
+        assert await _shortest_interval(writes[0]) < usual
+        await asyncio.gather(*writes)
+        assert sys.getswitchinterval() == usual
+    await store.close()
+    await other.close()
+
+
+async def test_threads_switch_as_usual_after_a_store_has_been_closed(tmp_path: Path) -> None:
+    usual = sys.getswitchinterval()
+    store = open_store(tmp_path / "kcp.db")
+    write = asyncio.ensure_future(store.write([Change(key("last"), b"value")]))
+    await store.close()
+    await write
+    assert sys.getswitchinterval() == usual

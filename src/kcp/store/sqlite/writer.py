@@ -20,10 +20,15 @@ from kcp.store.contract import Event, Key, StoreClosedError, StoreUnavailableErr
 from kcp.store.figures import Distribution
 from kcp.store.sqlite import tables
 from kcp.store.sqlite.checksums import checksum
+from kcp.store.sqlite.interpreter_lock import Hurry
 
 _BATCH: Final = 1000
 _GATHERING: Final = 4
 """Iterations of the event loop for which a batch may wait for the writes of requests that came a little later."""
+_PACE: Final = 0.002
+"""Seconds between two batches while the event loop is busy: a batch costs as much as several writes."""
+_BUSY: Final = 0.0001
+"""Seconds from which an iteration of the event loop shows that it is busy: further writes may come soon."""
 _CHECKPOINT_PAGES: Final = 4000
 """WAL pages (of 4 KB) after which the writer checkpoints even when it is busy."""
 _CHECK_BYTES: Final = 1 << 20
@@ -81,6 +86,9 @@ class BatchWriter:
         self._loop = loop
         self._outcome = outcome
         self._gathered: list[QueuedWrite] = []
+        self._flushed = 0.0
+        self._committing = 0
+        self._hurry = Hurry()
         self._queue: queue.SimpleQueue[list[QueuedWrite] | Job | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._run, name="kcp-store-writer", daemon=True)
         self._dirty = True
@@ -100,21 +108,32 @@ class BatchWriter:
     def submit(self, write: QueuedWrite) -> None:
         """Queue a write. Writes of an iteration of the event loop are committed together, and those of the next few with them."""
         if not self._gathered:
-            self._loop.call_soon(self._gather, 1, _GATHERING)
+            self._loop.call_soon(self._gather, 1, _GATHERING, time.perf_counter())
         self._gathered.append(write)
 
-    def _gather(self, known: int, iterations: int) -> None:
-        """Queue the gathered writes, unless others have joined them in the last iteration of the event loop."""
-        gathered = len(self._gathered)
-        if known < gathered and iterations:
-            self._loop.call_soon(self._gather, gathered, iterations - 1)
+    def _gather(self, known: int, iterations: int, since: float) -> None:
+        """Queue the gathered writes, unless others have joined them in the last iteration of the event loop, or may soon."""
+        gathered, now = len(self._gathered), time.perf_counter()
+        joined = known < gathered and iterations > 0
+        if joined or (now - since > _BUSY and now - self._flushed < _PACE):
+            self._loop.call_soon(self._gather, gathered, iterations - joined, now)
         else:
             self._flush()
 
     def _flush(self) -> None:
         if self._gathered:
             gathered, self._gathered = self._gathered, []
+            self._flushed = time.perf_counter()
+            self._committing += len(gathered)
+            self._hurry.begin()
             self._queue.put(gathered)
+
+    def _report(self, batch: Sequence[QueuedWrite], error: Exception | None) -> None:
+        """Report the outcome of writes. Runs on the event loop."""
+        self._committing -= len(batch)
+        if not self._committing:
+            self._hurry.end()
+        self._outcome(batch, error)
 
     async def run(self, job: Job) -> None:
         """Run a maintenance job between two batches. Raises StoreUnavailableError, StoreClosedError."""
@@ -161,6 +180,8 @@ class BatchWriter:
                 not self._loop.is_closed()
             ):  # the loop was closed without closing the store: no caller is left to report to
                 raise
+        finally:
+            self._hurry.end()
 
     def _process_next(self) -> bool:
         """Commit the queued writes, or run one job. False at the end."""
@@ -191,7 +212,7 @@ class BatchWriter:
             return
         if any(pending.epoch != self._epoch for pending in batch):
             late = [pending for pending in batch if pending.epoch != self._epoch]
-            self._loop.call_soon_threadsafe(self._outcome, late, self._failure)
+            self._loop.call_soon_threadsafe(self._report, late, self._failure)
             batch = [pending for pending in batch if pending.epoch == self._epoch]
             if not batch:
                 return
@@ -208,7 +229,7 @@ class BatchWriter:
         self.batches += 1
         self.writes += len(batch)
         self.sizes.observe(len(batch))
-        self._loop.call_soon_threadsafe(self._outcome, batch, error)
+        self._loop.call_soon_threadsafe(self._report, batch, error)
         if error is None:
             self._checkpoint(idle=False)
 
