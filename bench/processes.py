@@ -83,6 +83,8 @@ def kcp_server(
             *arguments,
         ]
         environment = {**os.environ, "PYTHONPATH": str(checkout / "src")}
+        # as installed: only the first start of a checkout compiles the modules
+        environment.pop("PYTHONDONTWRITEBYTECODE", None)
         process = subprocess.Popen(
             command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, cwd=root, env=environment
         )

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 import orjson
-import yaml
 
+from kcp.api import packaged_yaml
 from kcp.api.protobuf.messages import Declarations
 from kcp.builtin.context import Definition
 from kcp.registry.documents.groups import Group
@@ -29,7 +29,6 @@ _UNQUALIFIED: Final = "v1"
 """The version whose messages are named after the group alone; those of another have it in their names: ``autoscaling/v2``."""
 _NEXT_DOCUMENT: Final = b"\n---\n"
 _REFERENCE: Final = "#/$defs/"
-_LOADER: Final = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 class BuiltinType(NamedTuple):
@@ -46,7 +45,7 @@ def load_types() -> list[BuiltinType]:
     folders = [folder for group in _folders() for folder in _type_folders(group)]
     documents = [(_TYPES / _SHARED_SCHEMAS).read_bytes(), *(_first_document(folder / _TYPE) for folder in folders)]
     # one parser for all documents is faster than one for each
-    shared, *definitions = yaml.load_all(_NEXT_DOCUMENT.join(documents), Loader=_LOADER)
+    shared, *definitions = packaged_yaml.load_all(_NEXT_DOCUMENT.join(documents))
     references = {name: _references(schema) for name, schema in shared.items()}
     found = []
     for folder, definition in zip(folders, definitions, strict=True):
@@ -124,7 +123,7 @@ def _type_folders(group: Path) -> list[Path]:
 
 
 def _first(file: Path) -> Definition:
-    declared: Definition = _parse(_first_document(file))
+    declared: Definition = packaged_yaml.load(_first_document(file))
     return declared
 
 
@@ -134,11 +133,7 @@ def _first_document(file: Path) -> bytes:
 
 def _second(file: Path) -> dict[str, Mapping[str, str]]:
     content = file.read_bytes().partition(_NEXT_DOCUMENT)[2]
-    return dict(_parse(content)) if content else {}
-
-
-def _parse(content: bytes) -> Any:
-    return yaml.load(content, Loader=_LOADER)  # noqa: S506 - a safe loader
+    return dict(packaged_yaml.load(content)) if content else {}
 
 
 def _api_version(group: str, version: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import gc
 import sys
 from collections.abc import Mapping
 from importlib import import_module
@@ -60,7 +61,13 @@ class LazyGroup(click.Group):
         """Import a command; None if there is none of this name."""
         if (module := self._modules.get(cmd_name)) is None:
             return None
-        command: click.Command = getattr(import_module(module), cmd_name.replace("-", "_"))
+        collects = gc.isenabled()
+        gc.disable()  # what an import makes is no garbage
+        try:
+            command: click.Command = getattr(import_module(module), cmd_name.replace("-", "_"))
+        finally:
+            if collects:
+                gc.enable()
         return command
 
 

@@ -18,7 +18,7 @@ from functools import cache
 from importlib import resources
 from typing import Any, Final, NamedTuple
 
-import yaml
+from kcp.api import packaged_yaml
 
 SCALARS: Final = frozenset({"string", "bytes", "bool", "int32", "int64", "double"})
 WELL_KNOWN: Final = frozenset(
@@ -143,7 +143,7 @@ def _field(name: str, text: str, group: str) -> Field:
 @cache
 def _declared() -> Declarations:
     content = resources.files(__package__).joinpath("messages.yaml").read_bytes()
-    meta: dict[str, Any] = yaml.load(content, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))  # noqa: S506
+    meta: dict[str, Any] = packaged_yaml.load(content)
     found = [source() for source in _sources]
     messages = {group: table for entry in found for group, table in entry.messages.items()}
     kinds = {kind: name for entry in found for kind, name in entry.kinds.items()}

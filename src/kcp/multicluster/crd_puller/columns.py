@@ -9,13 +9,11 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
-import yaml
-
+from kcp.api import packaged_yaml
 from kcp.api.kinds import GroupKind
 from kcp.schema.printer_columns import encode
 
 _TABLE: Final = Path(__file__).with_name("printer_columns.yaml")
-_LOADER: Final = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _SHARED: Final = "shared"
 _COMPUTED: Final = ("name", "type", "format", "description", "priority", "expression")
 _PRINTED: Final = ("name", "type", "description", "priority", "jsonPath")
@@ -25,7 +23,7 @@ Columns = list[dict[str, Any]]
 
 @cache
 def _table() -> dict[str, Any]:
-    found: dict[str, Any] = yaml.load(_TABLE.read_bytes(), Loader=_LOADER)  # noqa: S506 - a safe loader
+    found: dict[str, Any] = packaged_yaml.load(_TABLE.read_bytes())
     return found
 
 

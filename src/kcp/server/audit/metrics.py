@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from prometheus_client.core import CounterMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from kcp.server.audit.policy import LEVELS
+from kcp.server.audit.stages import LEVELS
 
 
 class AuditMetrics(Collector):

@@ -11,18 +11,7 @@ from typing import Final, NamedTuple
 
 from kcp.auth.authorization.attributes import AuthorizationAttributes
 from kcp.auth.users import User
-
-NONE: Final = "None"
-METADATA: Final = "Metadata"
-REQUEST: Final = "Request"
-REQUEST_RESPONSE: Final = "RequestResponse"
-LEVELS: Final = (NONE, METADATA, REQUEST, REQUEST_RESPONSE)
-
-REQUEST_RECEIVED: Final = "RequestReceived"
-RESPONSE_STARTED: Final = "ResponseStarted"
-RESPONSE_COMPLETE: Final = "ResponseComplete"
-PANIC: Final = "Panic"
-STAGES: Final = (REQUEST_RECEIVED, RESPONSE_STARTED, RESPONSE_COMPLETE, PANIC)
+from kcp.server.audit.stages import NONE
 
 _ANY: Final = "*"
 

@@ -13,7 +13,8 @@ from kcp.api import field_errors, names
 from kcp.api.field_errors import FieldError
 from kcp.schema.configuration_files import BOOLEAN, STRING, ConfigurationFileError, FileKind, list_of, object_of
 from kcp.server.audit.options import AuditOptionError
-from kcp.server.audit.policy import LEVELS, STAGES, GroupResources, Policy, Recording, Rule
+from kcp.server.audit.policy import GroupResources, Policy, Recording, Rule
+from kcp.server.audit.stages import LEVELS, STAGES
 
 _STRINGS: Final = list_of(STRING)
 FILE: Final = FileKind(

@@ -21,7 +21,8 @@ from kcp.server.audit import events, redaction
 from kcp.server.audit.backends import AuditBackend
 from kcp.server.audit.events import NO_BODIES, AuditEvent, micro_time
 from kcp.server.audit.metrics import AuditMetrics
-from kcp.server.audit.policy import (
+from kcp.server.audit.policy import Policy, Recording
+from kcp.server.audit.stages import (
     LEVELS,
     METADATA,
     NONE,
@@ -29,8 +30,6 @@ from kcp.server.audit.policy import (
     REQUEST_RECEIVED,
     REQUEST_RESPONSE,
     STAGES,
-    Policy,
-    Recording,
 )
 
 _ALLOW, _FORBID = "allow", "forbid"

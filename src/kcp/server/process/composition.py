@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from kcp.auth.authentication.bearer_tokens import BearerTokens
 from kcp.auth.authentication.union import UnionAuthenticator
@@ -15,11 +15,10 @@ from kcp.controllers import tasks
 from kcp.controllers.manager import Controller
 from kcp.registry.types.catalog import Catalog
 from kcp.registry.verbs.registry import Registry
-from kcp.server.audit.trail import AuditTrail
 from kcp.server.observability.health import Check, Health
 from kcp.server.observability.metrics import Metrics
 from kcp.server.process import address_space
-from kcp.server.process.auditing import audit_trail
+from kcp.server.process.auditing import audit_trail, events_of
 from kcp.server.process.configuration import Configuration
 from kcp.server.process.environment import Environment
 from kcp.server.process.identity_controllers import identity_controllers
@@ -41,6 +40,9 @@ from kcp.server.requests.mutations import Mutations
 from kcp.server.requests.request_info import RequestInfo
 from kcp.server.requests.resources import Resources
 from kcp.server.requests.watches import Watches
+
+if TYPE_CHECKING:
+    from kcp.server.audit.trail import AuditTrail
 
 T = TypeVar("T")
 
@@ -124,7 +126,7 @@ async def compose(
         resources=Resources(registry, watches, mutations),
         mounts=mounts,
         scheduling=dispatcher if dispatcher is not None else FixedLimits(in_flight),
-        audit=Audit(parts.audit_sinks(environment), trail),
+        audit=Audit(parts.audit_sinks(environment), events_of(trail)),
         cluster_of_token=accounts.tokens.cluster_of_token,
     )
     application = Application(steps, metrics, deadlines, watchdog)

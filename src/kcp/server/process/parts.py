@@ -13,7 +13,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from kcp.auth.authentication.authenticator import Authenticator, TokenAuthenticator
 from kcp.auth.authentication.client_certificates import ClientCertificates
@@ -25,7 +25,6 @@ from kcp.auth.users import MASTERS, User, authenticated
 from kcp.controllers.manager import Controller, Manager
 from kcp.registry.admission.chain import AdmissionPlugin
 from kcp.registry.verbs.registry import Registry
-from kcp.server.audit.backends import AuditBackend
 from kcp.server.observability.request_log import RequestLog
 from kcp.server.observability.request_records import AuditSink
 from kcp.server.process import flag_files
@@ -37,6 +36,9 @@ from kcp.server.process.identity import ADMINISTRATOR, client_authority_bundles
 from kcp.server.process.storage import Storage, open_storage
 from kcp.server.requests.application import RequestFilter
 from kcp.server.requests.mounts import Mount
+
+if TYPE_CHECKING:
+    from kcp.server.audit.backends import AuditBackend
 
 
 def default_authenticators(environment: Environment) -> Sequence[Authenticator]:

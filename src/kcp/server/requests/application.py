@@ -21,7 +21,6 @@ from kcp.api import errors
 from kcp.auth.authentication.bearer_tokens import token_of
 from kcp.auth.authentication.union import UnionAuthenticator
 from kcp.auth.authorization.authorizer import Authorizer, Decision, decided, forbidden
-from kcp.auth.authorization.impersonation import impersonated
 from kcp.auth.users import User
 from kcp.logical_clusters import LogicalClusterName
 from kcp.registry.verbs.source import DamagedObjectError
@@ -131,8 +130,8 @@ class Application:
                 self._audit.complete(exchange)
             if exchange.slot is not None:
                 exchange.slot.leave()
-            trail = self._audit.trail
-            if trail is not None and (recorded := self._audit.end(exchange, trail)) is not None:
+            events = self._audit.events
+            if events is not None and (recorded := events.end(exchange)) is not None:
                 await recorded
         if truncated is not None:
             raise TruncatedResponseError(truncated)
@@ -141,14 +140,16 @@ class Application:
         info = self._read(exchange)
         user = self._authenticator.authenticate(exchange)
         exchange.user = user if isinstance(user, User) else await user
-        trail = self._audit.trail
-        if trail is not None:
-            recorded = self._audit.begin(exchange, trail)
+        events = self._audit.events
+        if events is not None:
+            recorded = events.begin(exchange)
             if recorded is not None and not await recorded:
                 exchange.audit = None
-                raise trail.reject()
+                raise events.reject()
         audited = exchange.audit
         if exchange.may_impersonate:
+            from kcp.auth.authorization.impersonation import impersonated  # few servers ever see such a request
+
             asking = exchange.user
             exchange.user = await impersonated(exchange.raw_headers, asking, info, self._authorizer)
             if exchange.user is not asking:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import orjson
 
@@ -12,11 +12,13 @@ from kcp.registry.contexts import IGNORE
 from kcp.registry.types.resource_types import ResourceType
 from kcp.registry.verbs import confidential, patching
 from kcp.registry.verbs.large_work import LARGE, in_slow_thread, in_thread, run_large
-from kcp.server.audit.trail import AuditedRequest
 from kcp.server.requests import content_negotiation
 from kcp.server.requests.content_negotiation import JSON, PROTOBUF, YAML
 from kcp.server.requests.exchanges import Exchange
 from kcp.server.requests.incoming import WaitForPermit
+
+if TYPE_CHECKING:
+    from kcp.server.audit.trail import AuditedRequest
 
 _OBJECT_TYPES: Final = (JSON, YAML)
 _PROTOBUF_TOO: Final = (JSON, YAML, PROTOBUF)

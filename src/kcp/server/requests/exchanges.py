@@ -10,13 +10,12 @@ import asyncio
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
 from functools import partial
-from typing import Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from kcp.api import errors, protobuf
 from kcp.registry.verbs.large_work import in_thread, run_large
 from kcp.registry.verbs.representation import ListPieces, Slice
 from kcp.registry.verbs.watching import Frames, joined
-from kcp.server.audit.trail import AuditedRequest
 from kcp.server.requests import content_negotiation
 from kcp.server.requests.asgi import ClientGoneError, Header, Receive, Scope, Send, TruncatedResponseError
 from kcp.server.requests.incoming import IncomingRequest
@@ -34,6 +33,9 @@ from kcp.server.requests.response_encoding import (
     warning_headers,
     yaml_of,
 )
+
+if TYPE_CHECKING:
+    from kcp.server.audit.trail import AuditedRequest
 
 _STREAM_FROM: Final = 512 * 1024
 """Bytes up to which a list is sent in one piece."""

@@ -9,7 +9,7 @@ import uuid
 from collections.abc import Awaitable, Callable, Sequence
 from io import BytesIO
 from itertools import chain
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from kcp.api import documents, errors
 from kcp.auth.users import ANONYMOUS, CLUSTER_NAME, MASTERS, User
@@ -17,12 +17,14 @@ from kcp.logical_clusters import UNNAMED, LogicalClusterName
 from kcp.registry.restrictions import WriteRestriction
 from kcp.registry.types.resource_types import ResourceType
 from kcp.registry.verbs.large_work import LARGE
-from kcp.server.audit.trail import AuditedRequest
 from kcp.server.requests.asgi import Header, Message, Receive, Scope, Started
 from kcp.server.requests.deadlines import TIMED_OUT
 from kcp.server.requests.inflight import Slot
 from kcp.server.requests.receiving import CLOSE, Receiving
 from kcp.server.requests.request_info import RequestInfo
+
+if TYPE_CHECKING:
+    from kcp.server.audit.trail import AuditedRequest
 
 MAX_BODY: Final = documents.MAX_BYTES
 """Bytes of the largest request body, as in kube-apiserver."""

@@ -22,7 +22,7 @@ from kcp.registry.types.catalog import definition_name
 from kcp.registry.verbs.registry import Registry
 from kcp.registry.verbs.representation import Representation
 from kcp.registry.verbs.watching import WatchStream
-from kcp.server.audit.policy import RESPONSE_STARTED
+from kcp.server.audit.stages import RESPONSE_STARTED
 from kcp.server.observability.metrics import Metrics, type_labels
 from kcp.server.requests import queries
 from kcp.server.requests.exchanges import Exchange

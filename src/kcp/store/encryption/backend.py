@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Final
 
 from kcp.logical_clusters import WILDCARD, LogicalClusterName
 from kcp.store.contract import Capabilities, Key
-from kcp.store.encryption.options import FLAG, ReadRules
 from kcp.store.encryption.transformers import ENCRYPTED
 from kcp.store.findings import Examine, Finding, Progress
 from kcp.store.server_contract import Backend, ServerStore
@@ -22,6 +21,7 @@ from kcp.store.server_contract import Backend, ServerStore
 if TYPE_CHECKING:
     from kcp.store.encryption.keyring import Keyring
     from kcp.store.encryption.opening import Encryption
+    from kcp.store.encryption.options import ReadRules
     from kcp.store.exports import Summary
     from kcp.store.transfers import Imported, Restored, Selection
 
@@ -127,6 +127,7 @@ class _Examination:
         if not value.startswith(ENCRYPTED):
             return self._examine(key, value, current)
         from kcp.store.encryption import key_records
+        from kcp.store.encryption.options import FLAG
         from kcp.store.encryption.transformers import DecryptionError, context_of
 
         self.examined += 1
@@ -147,6 +148,8 @@ class _Examination:
 
     def finding(self) -> Finding:
         """Say how many encrypted values there are, and whether they were decrypted."""
+        from kcp.store.encryption.options import FLAG
+
         if self._keyring is None:
             text = f"encrypted values, whose content is not checked without {FLAG}"
         else:

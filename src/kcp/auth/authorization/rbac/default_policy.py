@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any, Final
 
 import orjson
-import yaml
 
+from kcp.api import packaged_yaml
 from kcp.api.selectors import LabelSelector, selector_of
 from kcp.auth.authorization.rbac.bindings import SERVICE_ACCOUNT, BindingIndex, Identity, read_binding
 from kcp.auth.authorization.rbac.roles import CompiledRole, Rule, compile_rules, rules_of
@@ -29,7 +29,6 @@ ROLE_BINDINGS: Final = f"rolebindings.{GROUP}"
 """Where the objects of the four types are stored."""
 
 _FILE: Final = Path(__file__).with_name("default_policy.yaml")
-_LOADER: Final = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _LABELS: Final = {"kubernetes.io/bootstrapping": "rbac-defaults"}
 _ANNOTATIONS: Final = {"rbac.authorization.kubernetes.io/autoupdate": "true"}
 _AGGREGATE_TO: Final = "rbac.authorization.k8s.io/aggregate-to-"
@@ -59,7 +58,7 @@ class DefaultPolicy:
 @cache
 def default_policy() -> DefaultPolicy:
     """Return the default roles and bindings. The caller changes nothing of them."""
-    return DefaultPolicy(yaml.load(_FILE.read_bytes(), Loader=_LOADER))  # noqa: S506 - a safe loader
+    return DefaultPolicy(packaged_yaml.load(_FILE.read_bytes()))
 
 
 def aggregation_selectors(role: Object) -> list[LabelSelector]:

@@ -6,6 +6,7 @@ from functools import cache
 from importlib.resources import files
 from typing import Any, NamedTuple
 
+from kcp.api import packaged_yaml
 from kcp.schema.openapi import publish_v2, publish_v3
 
 
@@ -20,10 +21,7 @@ class Shared(NamedTuple):
 @cache
 def shared() -> Shared:
     """The table, read once."""
-    import yaml
-
-    text = files(__package__).joinpath("shared.yaml").read_text(encoding="utf-8")
-    content = yaml.load(text, Loader=yaml.CSafeLoader)
+    content = packaged_yaml.load(files(__package__).joinpath("shared.yaml").read_bytes())
     definitions: dict[str, dict[str, Any]] = {}
     names: dict[str, str] = {}
     for package, kinds in content["definitions"].items():
