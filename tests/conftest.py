@@ -14,6 +14,7 @@ from xdist.remote import Producer
 
 from tests.faults import table
 from tests.support.distribution import Scheduling, place_of
+from tests.support.importing import compile_kcp, import_part
 
 pytest_plugins = ["tests.support.running_coroutines"]
 
@@ -29,6 +30,9 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 # processes that tests start share what the first of them has compiled
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
+# a quarter of the processor time of a kubectl is garbage collection, which few of them live long enough to need
+os.environ.setdefault("GOGC", "400")
+
 Report = Callable[[str], None]
 _PROPERTY = "measured"
 
@@ -40,9 +44,11 @@ def measured(record_property: Callable[[str, object], None]) -> Report:
 
 
 @pytest.hookimpl(hookwrapper=True)
-def pytest_collection() -> Iterator[None]:
+def pytest_collection(session: pytest.Session) -> Iterator[None]:
     """Keep what is collected out of later garbage collections: a million objects, which each full one would walk."""
     gc.disable()
+    if hasattr(session.config, "workerinput"):
+        import_part(session.config, session.config.workerinput)
     yield
     given(none())(lambda _: None)()  # Hypothesis registers its generator, whose frozen references it would not find
     gc.collect()
@@ -53,6 +59,11 @@ def pytest_collection() -> Iterator[None]:
 def pytest_xdist_auto_num_workers() -> int:
     """Run three workers for each processor: many tests wait for processes and disks."""
     return 3 * len(os.sched_getaffinity(0))
+
+
+def pytest_xdist_setupnodes(config: pytest.Config) -> None:
+    """Compile once what each worker imports."""
+    compile_kcp(config)
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> Scheduling | None:

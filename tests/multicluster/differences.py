@@ -90,5 +90,5 @@ def _row(path: str, value: Any) -> tuple[str, str] | None:
 
 @cache
 def _table() -> dict[str, dict[str, list[Any]]]:
-    table: dict[str, dict[str, list[Any]]] = yaml.safe_load(_TABLE.read_text())
+    table: dict[str, dict[str, list[Any]]] = yaml.load(_TABLE.read_text(), Loader=yaml.CSafeLoader)
     return table

@@ -21,7 +21,7 @@ _SCALARS = {
 def pool(table: str, package: str) -> descriptor_pool.DescriptorPool:
     """The messages of a table."""
     file = descriptor_pb2.FileDescriptorProto(name=f"{package}.proto", package=package, syntax="proto3")
-    messages = yaml.safe_load(Path(__file__).with_name(table).read_text(encoding="utf-8"))
+    messages = yaml.load(Path(__file__).with_name(table).read_text(encoding="utf-8"), Loader=yaml.CSafeLoader)
     for name, fields in messages.items():
         message = file.message_type.add(name=name)
         for field_name, text in fields.items():

@@ -17,7 +17,7 @@ from tests.schema.any_schemas import any_object, any_schema, changed
 Raw = dict[str, Any]
 ATTEMPTS = 8
 OBJECTS = 12
-randoms = st.randoms(use_true_random=False)
+randoms = st.randoms(use_true_random=True)
 
 
 def is_valid_schema(raw: Raw) -> bool:

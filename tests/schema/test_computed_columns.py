@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -282,12 +283,17 @@ def test_a_stored_expression_that_does_not_compile_gives_empty_cells() -> None:
     assert found.cells({"spec": {"color": "red"}}) == [None, "x", "red", None]
 
 
-ALL_COLUMNS = [
-    found
-    for kind in kinds_with_columns()
-    for printed, text in [printer_columns(kind, "v1")]
-    if (found := computed_columns(text, "v1", columns_of(printed))) is not None
-]
+@cache
+def all_columns() -> list[ComputedColumns]:
+    """The columns of all kinds; compiling them takes a while, which not every worker is to spend."""
+    return [
+        found
+        for kind in kinds_with_columns()
+        for printed, text in [printer_columns(kind, "v1")]
+        if (found := computed_columns(text, "v1", columns_of(printed))) is not None
+    ]
+
+
 FIELDS = sorted(
     {
         *(
@@ -347,7 +353,7 @@ OBJECTS = st.dictionaries(st.sampled_from(FIELDS), JSON, max_size=6)
 @given(OBJECTS, st.dictionaries(st.sampled_from(FIELDS), JSON))
 def test_no_object_breaks_the_row_of_any_kind(obj: Object, metadata: Object) -> None:
     obj["metadata"] = {**metadata, "name": "a"}
-    for columns in ALL_COLUMNS:
+    for columns in all_columns():
         cells = columns.cells(obj, NOW)
         assert len(cells) == len(columns.columns)
         assert orjson.loads(orjson.dumps(cells)) is not None

@@ -115,7 +115,7 @@ class RegistryClient:
 
     async def define(self, manifest: str | Object = WIDGETS) -> Object:
         """Create a CustomResourceDefinition."""
-        body = yaml.safe_load(manifest) if isinstance(manifest, str) else manifest
+        body = yaml.load(manifest, Loader=yaml.CSafeLoader) if isinstance(manifest, str) else manifest
         return await self.create(self.definitions, body, "")
 
     async def create(self, type_: ResourceType, obj: Object, namespace: str = "default", **more: Any) -> Object:

@@ -18,7 +18,7 @@ from tests.schema.test_any_pair import assert_understands, family, stored
 OBJECTS = 8
 _GIVEN_DEFAULT = "objects get the default of the new property"
 """Why an import is incompatible with an API that has left out a field before the import came, which has a default for it."""
-randoms = st.randoms(use_true_random=False)
+randoms = st.randoms(use_true_random=True)
 
 
 def any_offers(random: Random) -> list[Offer]:

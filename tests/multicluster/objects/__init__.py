@@ -30,7 +30,10 @@ def manifests() -> dict[str, Object]:
     """The manifests by ``<kind>/<name>``, in the order in which a cluster takes them."""
     files = sorted(Path(__file__).parent.glob("*.yaml"))
     found = [
-        each for file in files if file not in {PATCHES, _DEFAULTS} for each in yaml.safe_load_all(file.read_text())
+        each
+        for file in files
+        if file not in {PATCHES, _DEFAULTS}
+        for each in yaml.load_all(file.read_text(), Loader=yaml.CSafeLoader)
     ]
     return {identity(each): each for each in found}
 
@@ -38,7 +41,7 @@ def manifests() -> dict[str, Object]:
 @cache
 def patches() -> list[StrategicPatch]:
     """The strategic merge patches."""
-    found = yaml.safe_load(PATCHES.read_text())
+    found = yaml.load(PATCHES.read_text(), Loader=yaml.CSafeLoader)
     return [StrategicPatch(each["title"], each["of"], each["patch"], each.get("changes", {})) for each in found]
 
 

@@ -38,7 +38,8 @@ class RecordedTable(NamedTuple):
 
 def manifests(now: float) -> list[Object]:
     """The objects of `objects.yaml`, with their times relative to ``now``."""
-    return [_dated(document, now) for document in yaml.safe_load_all((FOLDER / "objects.yaml").read_bytes())]
+    documents = yaml.load_all((FOLDER / "objects.yaml").read_bytes(), Loader=yaml.CSafeLoader)
+    return [_dated(document, now) for document in documents]
 
 
 def _dated(value: Any, now: float) -> Any:
