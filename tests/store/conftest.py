@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from devtools.etcd import MISSING, EtcdCluster, binary, installed
+from tests.support.waiting import PATIENCE
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -23,6 +24,17 @@ def _running(factory: pytest.TempPathFactory, members: int) -> Iterator[EtcdClus
     program = installed() if members == 1 else None
     with EtcdCluster(factory.mktemp("etcd"), members, program=program) as running:
         yield running
+
+
+@pytest.fixture
+def patient_etcd(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a store over etcd wait as long as tests do: it refuses after seconds what a busy machine does later."""
+    for limit in (
+        *("compaction._SECONDS", "leases._CALL_SECONDS", "opening.OPEN_SECONDS", "paging._CALL_SECONDS"),
+        *("read_index._SECONDS", "session._CALL_SECONDS", "store.OPEN_SECONDS", "whole_log._CALL_SECONDS"),
+        *("whole_log._WRITE_SECONDS", "writes._WRITE_SECONDS"),
+    ):
+        monkeypatch.setattr(f"kcp.store.etcd.{limit}", PATIENCE)
 
 
 @pytest.fixture(scope="session")

@@ -20,7 +20,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 
 @pytest.fixture
-def backend(request: pytest.FixtureRequest, tmp_path: Path) -> Backend:
+def backend(request: pytest.FixtureRequest, tmp_path: Path, patient_etcd: None) -> Backend:
     """A backend with an empty log."""
     made: Backend = request.param.make(request, tmp_path)
     return made

@@ -21,7 +21,7 @@ def cluster(request: pytest.FixtureRequest) -> EtcdCluster:
 
 
 @pytest.fixture
-def backend(cluster: EtcdCluster, tmp_path: Path) -> EtcdBackend:
+def backend(cluster: EtcdCluster, tmp_path: Path, patient_etcd: None) -> EtcdBackend:
     """A backend with an empty log."""
     return EtcdBackend(cluster, tmp_path)
 

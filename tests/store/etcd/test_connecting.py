@@ -107,6 +107,7 @@ async def test_one_endpoint_that_accepts_the_client_is_enough(etcd: SecuredEtcd,
         await use(ConnectionOptions(endpoints, etcd.authority_file, *etcd.identity("kcp")), tmp_path)
 
 
+@pytest.mark.usefixtures("patient_etcd")
 async def test_a_user_with_rights_below_the_prefix_is_enough(tmp_path: Path) -> None:
     if binary() is None or binary("etcdctl") is None:
         pytest.skip(MISSING)
@@ -134,6 +135,7 @@ async def test_no_user_is_sent_to_an_etcd_without_authentication(tmp_path: Path)
         await use(ConnectionOptions(cluster.urls, username="kcp", password="word"), tmp_path)
 
 
+@pytest.mark.usefixtures("patient_etcd")
 async def test_an_expired_token_is_replaced(tmp_path: Path) -> None:
     """A token expires with its time, and when an administrator changes anything about users."""
     if binary() is None or binary("etcdctl") is None:

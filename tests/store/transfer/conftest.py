@@ -13,6 +13,11 @@ from tests.store.transfer.logs import EtcdLog, Log, SQLiteLog
 KINDS: dict[str, type[Log]] = {"sqlite": SQLiteLog, "etcd": EtcdLog}
 
 
+@pytest.fixture(autouse=True)
+def patience(patient_etcd: None) -> None:
+    """No test here is about an etcd that is too slow."""
+
+
 @pytest.fixture(scope="session")
 def etcd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EtcdCluster]:
     """A running etcd of one member."""
