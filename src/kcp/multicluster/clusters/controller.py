@@ -208,13 +208,14 @@ class ClusterController:
         return session
 
     async def _drop(self, key: ObjectKey) -> None:
-        session = self._sessions.pop(key, None)
+        session = self._sessions.get(key)
         if session is not None:
             await session.schedule.interrupt()
         await self._mode.stop(key)
         self._heartbeats.forget(key)
         if session is not None:
             await session.connection.close()
+            del self._sessions[key]  # not before: the end of the controller closes what is left
 
     async def _add_finalizer(self, record: ClusterRecord) -> None:
         metadata = {"name": record.name, "uid": record.uid, "finalizers": [FINALIZER]}
