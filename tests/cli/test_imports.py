@@ -28,6 +28,8 @@ UNUSED = (
     *("kcp.client.", "kcp.outbound.clients.", "kcp.auth.authentication.oidc.", "kcp.auth.authorization.webhook."),
     *("kcp.schema.configuration_files.", "kcp.store.encryption.opening.", "kcp.store.encryption.kms."),
     *("kcp.server.audit.policy_file.", "kcp.server.audit.log_backend.", "kcp.server.audit.webhook_backend."),
+    *("kcp.server.audit.policy.", "kcp.server.audit.trail.", "kcp.server.requests.audit_events."),
+    *("kcp.store.encryption.options.", "kcp.auth.authorization.impersonation.", "kcp.registry.documents.openapi."),
 )
 
 

@@ -7,8 +7,7 @@ static estimate of a cost that depends on sizes is looked up by overload id or f
 
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from kcp.cel import types
 from kcp.cel.types import Type
@@ -18,8 +17,7 @@ CallCost = Callable[..., int]
 """Gives the cost of one call from its result and its arguments."""
 
 
-@dataclass(frozen=True, slots=True)
-class Overload:
+class Overload(NamedTuple):
     """One overload of a function; for a receiver-style call, `arguments` starts with the receiver."""
 
     id: str

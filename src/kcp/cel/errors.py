@@ -4,8 +4,7 @@ A compilation error is formatted as by cel-go's ``Error.ToDisplayString``, which
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 _MAX_SNIPPET_BYTES: Final = 16384
 _MAX_ERRORS: Final = 100
@@ -15,8 +14,7 @@ class CelError(Exception):
     """Base class of the errors of an expression and of its evaluation."""
 
 
-@dataclass(frozen=True, slots=True)
-class Issue:
+class Issue(NamedTuple):
     """One compilation error: the message and the offset in the source (in code points; -1 for none)."""
 
     message: str

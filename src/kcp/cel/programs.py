@@ -1,8 +1,7 @@
 """Compilation of expressions to `Program` objects, and their evaluation within cost limits."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
 
 from kcp.cel import types
 from kcp.cel.errors import BudgetExceededError, CompilationError, EvaluationError
@@ -46,8 +45,7 @@ class Budget:
             raise BudgetExceededError(per_call=False)
 
 
-@dataclass(frozen=True, slots=True)
-class CostEstimate:
+class CostEstimate(NamedTuple):
     """The estimated minimum and maximum cost of one evaluation (cel-go's checker.CostEstimate)."""
 
     minimum: int

@@ -38,6 +38,9 @@ class ServerStore(Store, StoreFigures, Protocol):
     def schedule_deliveries(self, schedule: Scheduler, charge: Charge) -> None:
         """Let a function decide when a long delivery to the watchers of a logical cluster goes on, and ``charge`` the others."""
 
+    def expect_writes(self, in_progress: Callable[[], int]) -> None:
+        """Let the store ask how many writes requests have in progress: the only one waits for no others."""
+
     def decode_events(self, decode: Callable[[Event], Event]) -> None:
         """Apply a function to each event before followers and watchers get it, also to past ones.
 

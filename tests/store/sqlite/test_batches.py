@@ -14,7 +14,7 @@ from kcp.store.contract import Change
 from kcp.store.sqlite import writer
 from kcp.store.sqlite.store import SQLiteStore, open_store
 from tests.store.conformance.backends import key
-from tests.support.waiting import PATIENCE
+from tests.support.waiting import PATIENCE, wait_until
 
 
 def _pairs(store: SQLiteStore) -> Iterator[list[asyncio.Future[int]]]:
@@ -35,6 +35,26 @@ async def test_writes_of_successive_iterations_share_a_batch(tmp_path: Path) -> 
         writes += next(pairs)
         await asyncio.sleep(0)
     await asyncio.gather(*writes)
+    assert store.statistics()["batches"] == before + 1
+    await store.close()
+
+
+async def test_the_only_write_in_progress_waits_for_no_others(tmp_path: Path) -> None:
+    """It is committed before the next iteration of the event loop, which this test does not let begin."""
+    store = open_store(tmp_path / "kcp.db")
+    store.expect_writes(lambda: 1)
+    before = store.statistics()["batches"]
+    write = store.write([Change(key("alone"), b"value")])
+    wait_until(lambda: store.statistics()["batches"] > before, "the write is committed")
+    await write
+    await store.close()
+
+
+async def test_one_of_several_writes_in_progress_waits_for_the_others(tmp_path: Path) -> None:
+    store = open_store(tmp_path / "kcp.db")
+    store.expect_writes(lambda: 2)
+    before = store.statistics()["batches"]
+    await asyncio.gather(*next(_pairs(store)))
     assert store.statistics()["batches"] == before + 1
     await store.close()
 

@@ -13,7 +13,6 @@ key; the type: a scalar, one of `WELL_KNOWN`, or a message, with its group where
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from functools import cache
 from importlib import resources
 from typing import Any, Final, NamedTuple
@@ -37,8 +36,7 @@ _EVERYWHERE: Final = (
 """Kinds of meta/v1 that are sent as any group's, or as none's."""
 
 
-@dataclass(frozen=True, slots=True)
-class Field:
+class Field(NamedTuple):
     """One field: its name in JSON, its type, what its zero value means, and how strategic merge patches merge it."""
 
     number: int
@@ -52,8 +50,7 @@ class Field:
     merge_key: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Message:
+class Message(NamedTuple):
     """A message's fields by number and by name.
 
     ``always`` are the scalars that JSON shows even if they are zero, ``lists`` the lists that it shows even if they are empty.
@@ -62,8 +59,8 @@ class Message:
     name: str
     by_number: dict[int, Field]
     by_name: dict[str, Field]
-    always: tuple[Field, ...] = field(default=())
-    lists: tuple[Field, ...] = field(default=())
+    always: tuple[Field, ...] = ()
+    lists: tuple[Field, ...] = ()
 
 
 class Declarations(NamedTuple):

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
 from kcp.auth import json_web_tokens
@@ -22,8 +21,7 @@ _PROJECTED: Final = 3607
 _EXTENDED: Final = 365 * 24 * 3600
 
 
-@dataclass(frozen=True, slots=True)
-class IssuerOptions:
+class IssuerOptions(NamedTuple):
     """The names of the issuer, of which the first is in new tokens and all are accepted, and the limits of lifetimes.
 
     ``api_audiences`` are the names of the API server; the issuers' names by default. ``longest`` is the longest lifetime

@@ -7,14 +7,12 @@ k8s.io/kubernetes 1.36), which these lists are left out of. All other list maps 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from kcp.schema.value_predicates import identity
 
 
-@dataclass(frozen=True, slots=True)
-class MayRepeat:
+class MayRepeat(NamedTuple):
     """Lists whose items may repeat, and why; no kinds stand for all of them."""
 
     lists: re.Pattern[str]

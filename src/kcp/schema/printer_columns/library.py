@@ -8,7 +8,6 @@ Functions that compare all elements of a list with each other are left out; ``so
 
 from __future__ import annotations
 
-from dataclasses import replace
 from functools import cache
 from typing import Any, Final
 
@@ -40,10 +39,10 @@ def _charged(overload: Overload) -> Overload | None:
     if overload.id in _QUADRATIC or name.startswith(_SETS):
         return None
     if overload.id in _COPYING:
-        return replace(overload, cost=_copied)
+        return overload._replace(cost=_copied)
     if overload.id == "string_format":
-        return replace(overload, cost=_formatted)
-    return replace(overload, cost=_called(overload.cost)) if name[0].isalpha() else overload
+        return overload._replace(cost=_formatted)
+    return overload._replace(cost=_called(overload.cost)) if name[0].isalpha() else overload
 
 
 def _copied(result: Any, *_arguments: Any) -> int:

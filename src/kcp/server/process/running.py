@@ -159,6 +159,7 @@ class ServerProcess:
             self.run_in_background(name, work())
         composition.metrics.add_store(storage.store)
         storage.store.observe_deliveries(composition.watchdog.note_delivery)
+        storage.store.expect_writes(composition.mutations.in_progress)
         if composition.dispatcher is not None:
             dispatcher = composition.dispatcher
             storage.store.schedule_deliveries(dispatcher.deliver_later, dispatcher.charge_delivery)

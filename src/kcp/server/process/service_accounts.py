@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from kcp.auth.service_accounts import key_ring
 from kcp.auth.service_accounts.authenticator import ServiceAccountTokens
@@ -15,8 +15,7 @@ from kcp.server.process.service_account_options import ServiceAccountOptions
 from kcp.store.contract import Store
 
 
-@dataclass(frozen=True, slots=True)
-class ServiceAccounts:
+class ServiceAccounts(NamedTuple):
     """What issues and accepts the tokens of service accounts."""
 
     issuer: TokenIssuer

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from kcp.server.process.configuration import Configuration
 from kcp.server.process.errors import ConfigurationError
@@ -24,8 +23,7 @@ _MATERIAL: Final = ("ca.crt", "ca.key", _TOKEN)
 """The files that make servers of one log accept the same certificates and tokens."""
 
 
-@dataclass(frozen=True, slots=True)
-class Storage:
+class Storage(NamedTuple):
     """An open log. ``shared`` says whether other servers may use it too, ``encryption`` has the keys of its values."""
 
     store: ServerStore

@@ -13,8 +13,7 @@ import inspect
 import logging
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
-from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from kcp import logical_clusters
 from kcp.api import errors
@@ -59,8 +58,7 @@ ClusterOfToken = Callable[[bytes], LogicalClusterName | None]
 """Returns the logical cluster that a bearer token names, valid or not; None for a token that names none."""
 
 
-@dataclass(frozen=True, slots=True)
-class Steps:
+class Steps(NamedTuple):
     """What the steps of a request use, in their order."""
 
     authenticator: UnionAuthenticator

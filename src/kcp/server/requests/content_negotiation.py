@@ -6,7 +6,6 @@ parameters ``as``, ``g`` and ``v`` of the API concepts pages "Receiving resource
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final, NamedTuple
 
@@ -52,8 +51,7 @@ class MediaRange(NamedTuple):
         return self.type in ("*", kind) and self.subtype in ("*", subtype)
 
 
-@dataclass(frozen=True, slots=True)
-class Acceptable:
+class Acceptable(NamedTuple):
     """A form that can be produced. ``kind`` is ``""``, ``Table``, ``PartialObjectMetadata`` or its list."""
 
     media_type: str

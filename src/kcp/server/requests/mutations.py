@@ -81,6 +81,10 @@ class Mutations:
             if not running.reached.done():
                 running.reached.set_result(None)
 
+    def in_progress(self) -> int:
+        """Return the number of running writes."""
+        return len(self._running)
+
     async def drained(self, timeout: float) -> bool:
         """Wait until no write is running. Returns whether that is the case."""
         if not self._running:

@@ -8,9 +8,8 @@ arrived as a whole when it is asked for is not counted, nor is the last part of 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from types import TracebackType
-from typing import Final, Self
+from typing import Final, NamedTuple, Self
 
 from kcp.api import errors
 from kcp.server.requests.deadlines import Deadline, Deadlines
@@ -19,8 +18,7 @@ CLOSE: Final = ((b"connection", b"close"),)
 """The header fields of a refusal before the end of the body."""
 
 
-@dataclass(frozen=True, slots=True)
-class ReceivingLimits:
+class ReceivingLimits(NamedTuple):
     """The most bodies and bytes of bodies that are received at the same time, of one client and of all."""
 
     client_bodies: int = 512

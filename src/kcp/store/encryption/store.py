@@ -377,6 +377,10 @@ class EncryptedStore:
         """Let a function decide when a long delivery to the watchers of a logical cluster goes on, and ``charge`` the others."""
         self.inner.schedule_deliveries(schedule, charge)
 
+    def expect_writes(self, in_progress: Callable[[], int]) -> None:
+        """Let the store ask how many writes requests have in progress: the only one waits for no others."""
+        self.inner.expect_writes(in_progress)
+
     def decode_events(self, decode: Callable[[Event], Event]) -> None:
         """Apply a function to each event, once its values are decrypted."""
         self.inner.decode_events(lambda event: decode(self._decoded(event)))

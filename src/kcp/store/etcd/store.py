@@ -172,6 +172,9 @@ class EtcdStore:
         """Let a function decide when a long delivery to the watchers of a logical cluster goes on, and ``charge`` the others."""
         self._replica.schedule_deliveries(schedule, charge)
 
+    def expect_writes(self, in_progress: Callable[[], int]) -> None:
+        """Do nothing: etcd decides what it commits together."""
+
     def follow(self, resource: str | None, callback: Callable[[Sequence[Event]], None]) -> Callable[[], None]:
         """Call back with each batch of changes of a resource (None: all)."""
         return self._replica.follow(resource, callback)

@@ -502,6 +502,10 @@ class SQLiteStore:
         """Let a function decide when a long delivery to the watchers of a logical cluster goes on, and ``charge`` the others."""
         self._hub.scheduler, self._hub.charge = schedule, charge
 
+    def expect_writes(self, in_progress: Callable[[], int]) -> None:
+        """Let the store ask how many writes requests have in progress: the only one waits for no others."""
+        self._writer.in_progress = in_progress
+
     def follow(self, resource: str | None, callback: Callable[[Sequence[Event]], None]) -> Callable[[], None]:
         """Call back with each batch of changes of a resource (None: all)."""
         return self._hub.follow(resource, callback)

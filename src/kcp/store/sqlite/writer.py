@@ -96,6 +96,8 @@ class BatchWriter:
         self._epoch = 0
         self._failure: Exception | None = None
         self._closing = False
+        self.in_progress: Callable[[], int] = lambda: 0
+        """How many writes requests have in progress; 0 where this is not known."""
         self.batches = 0
         self.writes = 0
         self.failures = 0
@@ -106,10 +108,17 @@ class BatchWriter:
         self._thread.start()
 
     def submit(self, write: QueuedWrite) -> None:
-        """Queue a write. Writes of an iteration of the event loop are committed together, and those of the next few with them."""
-        if not self._gathered:
-            self._loop.call_soon(self._gather, 1, _GATHERING, time.perf_counter())
+        """Queue a write. Writes of an iteration of the event loop are committed together, and those of the next few with them.
+
+        The write of the only request that writes is queued at once: none can join it.
+        """
         self._gathered.append(write)
+        if len(self._gathered) > 1:
+            return
+        if self.in_progress() == 1:
+            self._flush()
+        else:
+            self._loop.call_soon(self._gather, 1, _GATHERING, time.perf_counter())
 
     def _gather(self, known: int, iterations: int, since: float) -> None:
         """Queue the gathered writes, unless others have joined them in the last iteration of the event loop, or may soon."""

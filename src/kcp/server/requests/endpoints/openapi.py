@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
-from typing import Final
+from typing import TYPE_CHECKING, Final
 from urllib.parse import quote
 
 from kcp.api import errors
-from kcp.registry.documents.openapi import OpenAPIDocuments
 from kcp.registry.types.catalog import Catalog
+from kcp.registry.types.surfaces import Surface
 from kcp.server.requests import content_negotiation
 from kcp.server.requests.endpoints.document_responses import VARY_ACCEPT, send_document, send_packed
 from kcp.server.requests.exchanges import TEXT, Exchange
 from kcp.server.requests.mounts import Mount
 from kcp.server.requests.request_info import RequestInfo
+
+if TYPE_CHECKING:
+    from kcp.registry.documents.openapi import OpenAPIDocuments
 
 _SWAGGER_PROTOBUF: Final = (
     "application/com.github.proto-openapi.spec.v2@v1.0+protobuf",
@@ -49,7 +52,7 @@ class OpenAPI:
 
     async def _documents(self, info: RequestInfo) -> OpenAPIDocuments:
         surface = await self._catalog.load(info.cluster)
-        return await asyncio.to_thread(surface.derive, OpenAPIDocuments)
+        return await asyncio.to_thread(_documents_of, surface)
 
     async def serve_v2(self, exchange: Exchange, info: RequestInfo) -> None:
         """Answer with the document of version 2, as JSON or protobuf. Raises StatusError 406."""
@@ -94,3 +97,10 @@ class OpenAPI:
         document = await asyncio.to_thread(openapi.v3 if is_json else openapi.v3_protobuf, name)
         assert document is not None
         await send_packed(exchange, document, _JSON if is_json else _V3_PROTOBUF[1].encode(), more)
+
+
+def _documents_of(surface: Surface) -> OpenAPIDocuments:
+    """The documents of a surface. The first request imports what makes them, in its thread: no start waits for it."""
+    from kcp.registry.documents.openapi import OpenAPIDocuments
+
+    return surface.derive(OpenAPIDocuments)
