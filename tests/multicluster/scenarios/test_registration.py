@@ -1,4 +1,4 @@
-"""Clusters that are registered well and badly, and survive restarts: with kubectl and ``kcp cluster`` against real processes."""
+"""Clusters that are registered well and badly, and survive restarts: with kubectl and ``kcp cluster`` (S2, S3, S13)."""
 
 from __future__ import annotations
 

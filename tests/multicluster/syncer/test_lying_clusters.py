@@ -13,6 +13,7 @@ import pytest
 from kcp.client import AlreadyExistsError, APIResource, Client, ConflictError, NotFoundError, load_configuration
 from kcp.client.reflectors import FollowOptions
 from kcp.multicluster.placement import CLUSTER_LABEL, HELD_PREFIX, MARK_LABEL, locator_of
+from kcp.multicluster.syncer import SharedCopies
 from kcp.multicluster.syncer.sources import OwnCopies
 from kcp.testing import Server
 from tests.multicluster.syncer.definitions import DEPLOYMENTS, Object
@@ -145,13 +146,13 @@ async def strangers(world: World) -> dict[str, Any]:
     return found
 
 
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize(("seed", "source"), [(0, OwnCopies), (1, OwnCopies), (2, SharedCopies), (3, SharedCopies)])
 async def test_what_a_cluster_said_while_it_lied_is_corrected_when_it_tells_the_truth(
-    kcp_server: Server, seed: int
+    kcp_server: Server, seed: int, source: type[OwnCopies | SharedCopies]
 ) -> None:
     liar = Liar(seed)
     async with lied_to(kcp_server, liar) as (world, seen):
-        copies = OwnCopies(seen.down.client, FOLLOW)
+        copies = source(seen.down.client, FOLLOW)
         async with seen.syncing(copies=copies):
             users = Users(world, seed)
             await world.up.client.resource(CONFIG_MAPS, "shop").create(assigned("stays"))
