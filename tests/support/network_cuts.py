@@ -100,12 +100,16 @@ async def network_to(port: int) -> AsyncIterator[NetworkCut]:
         await network.stop()
 
 
+def readdressed(kubeconfig: Path, port: int) -> str:
+    """Return the content of a kubeconfig, with the addresses of all servers replaced by a port of 127.0.0.1."""
+    content = yaml.safe_load(kubeconfig.read_text())
+    for entry in content["clusters"]:
+        entry["cluster"]["server"] = re.sub(r"//[^/]*", f"//127.0.0.1:{port}", entry["cluster"]["server"])
+    return yaml.safe_dump(content)
+
+
 def through(cluster: LogicalCluster, network: NetworkCut, directory: Path) -> Path:
     """A kubeconfig of a logical cluster that reaches it through a network."""
-    content = yaml.safe_load(cluster.kubeconfig.read_text())
-    for entry in content["clusters"]:
-        server = entry["cluster"]["server"]
-        entry["cluster"]["server"] = re.sub(r"//[^/]*", f"//127.0.0.1:{network.port}", server)
     file = directory / f"{network.port}.kubeconfig"
-    file.write_text(yaml.safe_dump(content))
+    file.write_text(readdressed(cluster.kubeconfig, network.port))
     return file

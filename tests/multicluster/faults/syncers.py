@@ -22,6 +22,7 @@ from kcp.multicluster.clusters.ownership import owner_reference
 from kcp.multicluster.placement import CLUSTERS
 from tests.clients import pods
 from tests.multicluster.faults.model import NAME
+from tests.multicluster.faults.servers import Kcp
 from tests.support.simulated_clusters import SimulatedCluster
 from tests.support.syncer_pods import SyncerPod
 from tests.support.waiting import eventually
@@ -39,7 +40,7 @@ class Syncers(ABC):
     def __init__(
         self,
         servers: tuple[Client, Client],
-        kcp: SimulatedCluster,
+        kcp: Kcp,
         cluster: SimulatedCluster,
         folder: Path,
         prefix: Sequence[str],

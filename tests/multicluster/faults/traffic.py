@@ -28,11 +28,20 @@ class Traffic:
     """Writes to the same names in each of some logical clusters, one request after the other."""
 
     def __init__(
-        self, client: Client, logical_clusters: Sequence[str], cluster: str, recorder: Recorder, seed: int
+        self,
+        client: Client,
+        logical_clusters: Sequence[str],
+        cluster: str,
+        recorder: Recorder,
+        seed: int,
+        *,
+        released: Sequence[APIResource] = RESOURCES,
     ) -> None:
+        """``released`` are the resources whose objects users also take from their cluster."""
         self._clients = {name: client.logical_cluster(name) for name in logical_clusters}
         self._cluster = cluster
         self._recorder = recorder
+        self._released = released
         self._random = random.Random(seed)
         self._steps = 0
         self.writes = 0
@@ -71,7 +80,7 @@ class Traffic:
             return
         assigned = CLUSTER_LABEL in (meta.get("labels") or {})
         changed: dict[str, Any] = {"uid": meta["uid"], "annotations": {STEP: step}}
-        if chance < 0.3 or not assigned:
+        if not assigned or (chance < 0.3 and resource in self._released):
             if assigned:
                 self._recorder.act(meta["uid"])
             changed["labels"] = {CLUSTER_LABEL: None if assigned else self._cluster}

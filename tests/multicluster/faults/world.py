@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import re
 import signal
 import subprocess
 import sys
@@ -13,8 +12,6 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import NamedTuple
 
-import yaml
-
 from kcp.client import Client, load_configuration
 from kcp.multicluster.clusters import Mode
 from kcp.multicluster.clusters.api import DEFINITIONS
@@ -22,19 +19,13 @@ from kcp.multicluster.placement import CLUSTERS
 from tests.multicluster.clusters.control_plane import condition_of
 from tests.multicluster.faults.checker import check, disagreements
 from tests.multicluster.faults.model import NAME, UP, History, Seen
-from tests.multicluster.faults.recorder import DEPLOYMENTS, Recorder
+from tests.multicluster.faults.recorder import CONFIG_MAPS, DEPLOYMENTS, RESOURCES, Recorder
+from tests.multicluster.faults.servers import Kcp, KcpServer
 from tests.multicluster.faults.syncers import Syncers
 from tests.multicluster.faults.traffic import Traffic
+from tests.support.network_cuts import readdressed
 from tests.support.simulated_clusters import SimulatedCluster
 from tests.support.waiting import eventually
-
-
-class KcpServer(SimulatedCluster):
-    """A kcp, which keeps its port and its objects too."""
-
-    @property
-    def words(self) -> tuple[str, ...]:
-        return ("start",)
 
 
 class Controller:
@@ -71,14 +62,23 @@ class World:
     """Everything that runs. ``logical_clusters`` have a Cluster of one name, and objects of the same names, each."""
 
     def __init__(
-        self, directory: Path, logical_clusters: Sequence[str], prefixes: Prefixes, syncers: type[Syncers] | None
+        self,
+        directory: Path,
+        logical_clusters: Sequence[str],
+        prefixes: Prefixes,
+        syncers: type[Syncers] | None,
+        kcp: Kcp | None,
     ) -> None:
         self.directory = directory
         self.logical_clusters = logical_clusters
-        self.kcp = KcpServer("kcp", directory / "kcp", prefix=prefixes.kcp)
+        self.kcp: Kcp = kcp or KcpServer("kcp", directory / "kcp", prefix=prefixes.kcp)
         self.cluster = SimulatedCluster(NAME, directory / NAME, "--make-pods", "false", prefix=prefixes.cluster)
         mode = Mode.PUSH if syncers is None else syncers.mode
-        self.controller = Controller(directory, self.kcp.kubeconfig, mode, prefixes.controller)
+        self.controller: Controller
+        """The process of the controller, unless kcp runs it."""
+        self._kcp_controls = kcp is not None
+        if not self._kcp_controls:
+            self.controller = Controller(directory, self.kcp.kubeconfig, mode, prefixes.controller)
         self._prefixes = prefixes
         self._syncers = syncers
         self.recorder = Recorder()
@@ -94,12 +94,14 @@ class World:
         for server in (self.kcp, self.cluster):
             await asyncio.to_thread(server.ready)
         self.client = await self.connect(self.kcp)
-        self.traffic = Traffic(self.client, self.logical_clusters, NAME, self.recorder, seed=1)
+        # beside the controller, kcp runs the splitter, which splits Deployments that are assigned to no cluster
+        released = (CONFIG_MAPS,) if self._kcp_controls else RESOURCES
+        self.traffic = Traffic(self.client, self.logical_clusters, NAME, self.recorder, seed=1, released=released)
         if self._syncers is not None:
             servers = self.client.logical_cluster(self.logical_clusters[0]), await self.connect(self.cluster)
             self.syncer = self._syncers(servers, self.kcp, self.cluster, self.directory, self._prefixes.syncer)
 
-    async def connect(self, server: SimulatedCluster) -> Client:
+    async def connect(self, server: Kcp) -> Client:
         """A client of a server, until the end of the world."""
         return await self._stack.enter_async_context(Client(load_configuration(server.kubeconfig, qps=0.0)))
 
@@ -107,7 +109,8 @@ class World:
         """Stop everything."""
         await self.recorder.stop()
         await self._stack.aclose()
-        self.controller.stop()
+        if not self._kcp_controls:
+            self.controller.stop()
         if self._syncers is not None:
             self.syncer.stop()
         for server in (self.kcp, self.cluster):
@@ -115,10 +118,8 @@ class World:
 
     def kubeconfig(self, port: int = 0) -> str:
         """The kubeconfig of the cluster; with a port, through a network."""
-        content = yaml.safe_load(self.cluster.kubeconfig.read_text())
-        for entry in content["clusters"] if port else ():
-            entry["cluster"]["server"] = re.sub(r"//[^/]*", f"//127.0.0.1:{port}", entry["cluster"]["server"])
-        return yaml.safe_dump(content)
+        found = self.cluster.kubeconfig
+        return readdressed(found, port) if port else found.read_text()
 
     async def register(self, port: int = 0) -> None:
         """Register the cluster in each logical cluster, and record both sides as soon as it is connected."""
@@ -127,7 +128,8 @@ class World:
             await DEFINITIONS.install(client)
             body = {"metadata": {"name": NAME}, "spec": {"kubeconfig": self.kubeconfig(port)}}
             await client.resource(CLUSTERS).create(body)
-        self.controller.start()
+        if not self._kcp_controls:
+            self.controller.start()
         if self._syncers is not None:
             await self.syncer.install()
             await self.syncer.start()
@@ -187,9 +189,13 @@ async def world_of(
     *logical_clusters: str,
     prefixes: Prefixes = Prefixes(),  # noqa: B008 - it is immutable
     syncers: type[Syncers] | None = None,
+    kcp: Kcp | None = None,
 ) -> AsyncIterator[World]:
-    """A world whose servers run; the cluster is not registered yet. By default the controller runs the syncers."""
-    world = World(directory, logical_clusters or ("tenant",), prefixes, syncers)
+    """A world whose servers run; the cluster is not registered yet. By default the controller runs the syncers.
+
+    A ``kcp`` that is given runs the controller itself.
+    """
+    world = World(directory, logical_clusters or ("tenant",), prefixes, syncers, kcp)
     try:
         await world.start()
         yield world
