@@ -1,7 +1,7 @@
 """Structural schemas, schemas that differ a little, and objects of a schema, chosen by a source of random numbers.
 
-In tests, Hypothesis gives the seed of the source. If it drew each number (``use_true_random=False``), it could shrink the examples, and
-would take several times as long.
+In tests, Hypothesis gives the seed of the source. If it drew each number (``use_true_random=False``), it could shrink the
+examples, and would take several times as long.
 """
 
 from __future__ import annotations

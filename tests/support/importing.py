@@ -1,8 +1,8 @@
 """How the workers of pytest-xdist import a clean checkout: each compiles a part of the tests.
 
 Each worker collects all tests, in one order. Where no module is compiled yet, each worker would compile each of them at about the
-same time, which takes longer than the rest of the collection. Thus kcp is compiled before the workers start, and each of them imports
-another part of the tests first.
+same time, which takes longer than the rest of the collection. Thus kcp is compiled before the workers start, and each of them
+imports another part of the tests first.
 """
 
 from __future__ import annotations
