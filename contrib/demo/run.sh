@@ -86,7 +86,7 @@ becomes "kubectl get crd clusters.workload.kcp.io" clusters
 kubectl wait crd/clusters.workload.kcp.io --for condition=established >/dev/null
 run kubectl apply -f clusters/us-west1.yaml
 run kubectl apply -f clusters/us-east1.yaml
-run kubectl wait cluster/us-west1 cluster/us-east1 --for condition=Ready --timeout=60s
+run kubectl wait cluster/us-west1 cluster/us-east1 --for condition=Ready --timeout=180s
 run kubectl get clusters
 becomes "kubectl api-resources" "^deployments"
 run "kubectl api-resources --api-group=apps"

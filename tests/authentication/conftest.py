@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -45,16 +46,17 @@ class Clock:
 
 @dataclass
 class Tokens:
-    """The tokens of issuers, with a monotonic clock that a test moves."""
+    """The tokens of issuers, with a monotonic clock that a test moves, and a wall clock that it may replace."""
 
     outbound: Outbound
     clock: Clock = field(default_factory=Clock)
+    now: Callable[[], float] = time.time
 
     def configure(self, *authenticators: dict[str, Any], **fields: Any) -> Tokens:
         """Put a configuration in force."""
         read = files.read(json.dumps(configuration_file(*authenticators, **fields)).encode())
         if not hasattr(self, "oidc"):
-            self.oidc = OIDCTokens(self.outbound, read, clock=self.clock)
+            self.oidc = OIDCTokens(self.outbound, read, now=self.now, clock=self.clock)
         else:
             self.oidc.replace(read)
         return self

@@ -15,6 +15,7 @@ from kcp.cli.main import main
 from kcp.cli.start import start
 from tests.support.commands import call, every_command
 from tests.support.kcp_process import run
+from tests.support.waiting import PATIENCE
 
 
 def test_the_version() -> None:
@@ -163,5 +164,5 @@ def test_wrong_usage_is_exit_code_2_and_says_what_is_wrong(arguments: tuple[str,
 def test_output_that_cannot_be_written_is_an_error_in_one_line() -> None:
     with Path("/dev/full").open("w") as full:
         command = [sys.executable, "-m", "kcp", "completion", "bash"]
-        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False, timeout=60)
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False, timeout=PATIENCE)
     assert (done.returncode, done.stderr) == (1, "kcp: cannot write: No space left on device\n")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import json
 import re
@@ -170,6 +171,14 @@ def test_a_cluster_that_is_followed_brings_its_new_definitions(kcp_cluster: Logi
     assert written == {"services.core.yaml", "gadgets.example.com.yaml", "widgets.example.com.yaml"}
 
 
+def becomes_a_file(directory: Path) -> bool:
+    """Put a file in place of a directory; false if the other process has made the directory again meanwhile."""
+    shutil.rmtree(directory, ignore_errors=True)
+    with contextlib.suppress(IsADirectoryError):
+        directory.write_text("in the way")
+    return directory.is_file()
+
+
 def test_a_failure_to_write_does_not_end_the_following(kcp_cluster: LogicalCluster, tmp_path: Path) -> None:
     define(kcp_cluster, "widgets", "Widget")
     output, errors = tmp_path / "out", tmp_path / "errors"
@@ -178,8 +187,7 @@ def test_a_failure_to_write_does_not_end_the_following(kcp_cluster: LogicalClust
     with errors.open("wb") as stream, subprocess.Popen(command, stderr=stream) as following:
         try:
             wait_until((output / "widgets.example.com.yaml").exists, "the first definition is written")
-            shutil.rmtree(output)
-            output.write_text("in the way")
+            wait_until(lambda: becomes_a_file(output), "a file is in the way")
             define(kcp_cluster, "gadgets", "Gadget")
             wait_until(lambda: "trying again in 0.1 s: " in errors.read_text(), "the failure is reported")
             output.unlink()

@@ -7,13 +7,13 @@ import base64
 import ssl
 import tempfile
 import traceback
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 
 import pytest
 
-from devtools.ports import free_ports
+from devtools.ports import closed_port
 from kcp.auth.certificates import KeyPair, new_authority, new_serving_identity
 from kcp.client import Client, ClientConfiguration, ConfigurationError, TransportError
 from kcp.client.transport.proxies import proxy_of
@@ -83,12 +83,20 @@ def shown(error: BaseException) -> str:
     return "".join(traceback.format_exception(error)) + repr((error, error.__cause__))
 
 
-async def test_no_error_shows_a_token_or_the_password_of_a_proxy(configuration: ClientConfiguration) -> None:
-    (port,) = free_ports(1)
+@pytest.fixture
+def closed() -> Iterator[int]:
+    """A port on which nothing listens."""
+    with closed_port() as port:
+        yield port
+
+
+async def test_no_error_shows_a_token_or_the_password_of_a_proxy(
+    configuration: ClientConfiguration, closed: int
+) -> None:
     token = (await configuration.credentials.current()).authorization.removeprefix("Bearer ")
     for failing in (
-        replace(configuration, retries=0, proxy_url=f"http://me:hunter2@127.0.0.1:{port}"),
-        replace(configuration, retries=0, server=f"https://127.0.0.1:{port}"),
+        replace(configuration, retries=0, proxy_url=f"http://me:hunter2@127.0.0.1:{closed}"),
+        replace(configuration, retries=0, server=f"https://127.0.0.1:{closed}"),
         replace(configuration, retries=0, tls_server_name="elsewhere"),
     ):
         async with Client(failing) as client:

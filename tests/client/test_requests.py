@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from devtools.ports import free_ports
+from devtools.ports import closed_port, free_ports
 from kcp.client import (
     Client,
     ClientConfiguration,
@@ -131,11 +131,10 @@ async def test_a_server_that_is_not_there_yet_is_tried_again_by_writes_too(caplo
 
 
 async def test_an_error_tells_that_no_server_has_got_the_request() -> None:
-    (port,) = free_ports(1)
-    configuration = ClientConfiguration(server=f"http://127.0.0.1:{port}", retries=0)
-    async with Client(configuration) as client:
-        with pytest.raises(TransportError, match=r"POST .*/configmaps: cannot connect to 127\.0\.0\.1:") as caught:
-            await client.resource(CONFIG_MAPS).create({"metadata": {"name": "a"}})
+    with closed_port() as port:
+        async with Client(ClientConfiguration(server=f"http://127.0.0.1:{port}", retries=0)) as client:
+            with pytest.raises(TransportError, match=r"POST .*/configmaps: cannot connect to 127\.0\.0\.1:") as caught:
+                await client.resource(CONFIG_MAPS).create({"metadata": {"name": "a"}})
     assert not caught.value.sent
 
 

@@ -14,7 +14,7 @@ def test_the_demo_prints_what_the_readme_shows() -> None:
         **os.environ,
         "PATH": f"{BINARIES}:{os.environ['PATH']}",
         "PYTHONPATH": str(ROOT / "src"),
-        "DEMO_HEARTBEAT_THRESHOLD": "5s",
+        "DEMO_HEARTBEAT_THRESHOLD": "20s",  # on a busy machine, heartbeats are late
     }
     done = subprocess.run(
         [ROOT / "contrib" / "demo" / "run.sh"],

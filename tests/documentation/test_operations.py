@@ -19,7 +19,7 @@ from pathlib import Path
 
 import pytest
 
-from devtools.etcd import MISSING, Member, binary, version
+from devtools.etcd import ETCDCTL_PATIENCE, MISSING, Member, binary, version
 from devtools.ports import free_ports
 from kcp.testing import Server
 from tests.documentation.test_readme import PAGES, README, ROOT, blocks
@@ -106,7 +106,7 @@ def shell(script: str, folder: Path) -> str:
         *(str(Path(program).parent) for program in [binary("etcdctl")] if program),
         str(Path(sys.executable).parent),
     ]
-    environment = {**os.environ, "PATH": ":".join([*path, os.environ["PATH"]])}
+    environment = {**os.environ, **ETCDCTL_PATIENCE, "PATH": ":".join([*path, os.environ["PATH"]])}
     command = ["bash", "-euo", "pipefail", "-c", script]
     done = subprocess.run(
         command, cwd=folder, env=environment, capture_output=True, text=True, check=False, timeout=PATIENCE

@@ -14,6 +14,7 @@ from devtools.etcd import MISSING, EtcdCluster, binary
 from tests.encryption.files import IDENTITY, configuration, containing, encoded, keys, secrets_with, written
 from tests.support.kcp_process import run
 from tests.support.running_server import RunningServer
+from tests.support.waiting import PATIENCE
 
 WORDS = ("xylophone", "marimba-label", "vibraphone-annotation")
 SECRETS = "/api/v1/namespaces/default/secrets"
@@ -181,7 +182,7 @@ def dump(etcd: EtcdCluster) -> bytes:
     async def read() -> bytes:
         client = EtcdClient(etcd.options("/").connection)
         try:
-            answer = await client.repeatedly("Range", 10.0, key=b"\0", range_end=b"\0")
+            answer = await client.repeatedly("Range", PATIENCE, key=b"\0", range_end=b"\0")
             return b"\n".join(part for kv in answer.kvs for part in (kv.key, kv.value))
         finally:
             await client.close()

@@ -91,7 +91,7 @@ def test_servers_share_a_seed_and_follow_a_new_key_of_the_service(
     etcd: EtcdCluster, tmp_path: Path, plugin: Plugin, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("kcp.store.encryption.opening._SPREAD_SECONDS", 0.5)
-    vault = {"kms": {"apiVersion": "v2", "name": "vault", "endpoint": plugin.endpoint}}
+    vault = {"kms": {"apiVersion": "v2", "name": "vault", "endpoint": plugin.endpoint, "timeout": "30s"}}
     file = written(tmp_path / "keys.yaml", secrets_with(vault))
     chosen = options(etcd, "/kms", file)
     with RunningServer(tmp_path / "one", **chosen) as one, RunningServer(tmp_path / "two", **chosen) as two:

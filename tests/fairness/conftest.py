@@ -100,6 +100,7 @@ def start(tmp_path: Path) -> Iterator[Start]:
 
     @contextmanager
     def started(**choices: Any) -> Iterator[Tenants]:
+        choices = {"request_timeout": PATIENCE, "max_queue_wait": PATIENCE, **choices}
         tokens = tmp_path / "tenants.csv"
         tokens.write_text("".join(f"{tenant}-token,{tenant},{tenant}\n" for tenant in TENANTS))
         gate = Gate()

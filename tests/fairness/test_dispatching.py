@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from collections import Counter
 from dataclasses import dataclass
@@ -23,6 +24,12 @@ MILLISECOND = 0.001
 ONE = LogicalClusterName("one")
 LONG_AGO = 1.0
 """Seconds for which a request has waited for its first step on a loop that does not keep up."""
+
+
+@pytest.fixture(autouse=True)
+def without_sweeps(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a test has made contended stays so, however long the test takes."""
+    monkeypatch.setattr(dispatching, "_SWEEP", math.inf)
 
 
 @dataclass
@@ -149,7 +156,7 @@ async def test_when_the_loop_does_not_keep_up_a_flow_that_used_time_waits_and_ot
 
 
 async def test_the_gets_of_a_sole_user_pass_until_there_is_another_user(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(dispatching, "_FAR_BEHIND", 2 * LONG_AGO)
+    monkeypatch.setattr(dispatching, "_FAR_BEHIND", math.inf)
     tested = new_dispatcher()
     for _ in range(3):
         slot = tested.begin(arrival("heavy", waited=LONG_AGO), info(cluster="one"))
@@ -169,14 +176,14 @@ async def test_the_gets_of_a_sole_user_wait_in_its_flow_when_the_loop_is_far_beh
 
 
 async def test_anonymous_clients_are_no_sole_user(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(dispatching, "_FAR_BEHIND", 2 * LONG_AGO)
+    monkeypatch.setattr(dispatching, "_FAR_BEHIND", math.inf)
     tested = new_dispatcher()
     assert isinstance(tested.begin(arrival(ANONYMOUS.name, waited=LONG_AGO), info("/version")), FairSlot)
 
 
 async def test_a_user_is_alone_again_when_the_others_are_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(dispatching, "_SWEEP", 0.001)
-    monkeypatch.setattr(dispatching, "_FAR_BEHIND", 2 * LONG_AGO)
+    monkeypatch.setattr(dispatching, "_FAR_BEHIND", math.inf)
     tested = new_dispatcher()
     for name in ("heavy", "light", "heavy"):
         tested.begin(Request(User(name), time.perf_counter() - LONG_AGO), info(method="DELETE")).leave()
@@ -299,7 +306,7 @@ async def test_a_request_that_is_cancelled_while_it_waits_takes_no_seat() -> Non
 
 
 async def test_flows_are_forgotten_when_they_are_idle(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("kcp.server.requests.fairness.dispatcher._SWEEP", 0.001)
+    monkeypatch.setattr(dispatching, "_SWEEP", 0.001)
     tested = dispatcher()
     for number in range(50):
         tested.begin(arrival(f"user-{number}", waited=LONG_AGO), info(cluster=f"c{number}")).leave()

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import math
 import re
 
+import pytest
+
+from kcp.server.requests.fairness import dispatcher
 from tests.fairness.conftest import Start, Tenants
 from tests.support.http2_frames import Http2Connection
 from tests.support.objects import config_map
@@ -123,7 +127,8 @@ def test_a_client_that_leaves_no_longer_waits(start: Start) -> None:
     assert tenants.get(f"{PATH}/left", "flood").status == 404
 
 
-def test_every_seat_is_returned(start: Start) -> None:
+def test_every_seat_is_returned(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dispatcher, "_SWEEP", math.inf)  # flows that are idle for a second are kept
     tenants = start(max_mutating_requests_inflight=2, max_requests_inflight=2)
     tenants.gate.open()
     futures = [tenants.create(tenant) for tenant in ("flood", "quiet", "third") for _ in range(8)]

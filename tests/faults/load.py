@@ -31,7 +31,7 @@ from tests.support.waiting import PATIENCE, eventually
 
 BROKEN = (OSError, EOFError)
 OBJECTS_OF_A_WRITER = 6
-ANSWERED = 30.0
+ANSWERED = 120.0
 """Seconds after which a request without a response is a violation: without etcd, the server refuses after at most 12 s."""
 RECORDED_CLIENTS = 3
 """Clients whose operations are recorded and checked for linearizability, beside the others."""
@@ -75,6 +75,11 @@ class Responses:
                     f"{kind} refused with {answer.status}, but not with a Status: {answer.body[:200]!r}"
                 )
             self.refusals[kind, answer.status, status.get("reason", ""), status.get("message", "")] += 1
+
+    def asked_since(self, kind: str, moment: float, *, server: int | None = None) -> list[Answered]:
+        """Return the requests of a kind that were sent after a moment, and answered."""
+        answered = self.answers(kind, moment, time.monotonic(), server=server)
+        return [each for each in answered if each.moment - each.seconds >= moment]
 
     def answers(self, kind: str, since: float, until: float, *, server: int | None = None) -> list[Answered]:
         """Return the requests of a kind that were answered in a period."""

@@ -57,7 +57,8 @@ async def filled(load: Load, etcd: EtcdCluster, folder: Path) -> float:
     await load.until("refusals", lambda: all(answered("write", server, 503, began) for server in servers))
     full = time.monotonic()
     await load.until("reads", lambda: all(answered("read", server, 200, full) for server in servers))
-    assert [each for each in responses.answers("write", full, time.monotonic()) if each.status in (200, 201)] == []
+    await load.until("writes", lambda: all(responses.asked_since("write", full, server=server) for server in servers))
+    assert [each for each in responses.asked_since("write", full) if each.status in (200, 201)] == []
     assert [each for each in responses.answers("read", began, time.monotonic()) if each.status != 200] == []
     assert [health.failures(began) for health in load.health] == [[] for _ in load.health], "clients may go on reading"
     settings = f"export ETCDCTL_API=3 ETCDCTL_ENDPOINTS={','.join(etcd.urls)}\n"

@@ -8,7 +8,7 @@
     print(recorder.history.summary())
 
 ``Recorder([place, ...])`` takes functions that return a `tests.support.clients.Address`, for servers of any other kind. At
-the end of the block at least one server must take writes again within 30 s (``patience``), and every server must answer watches.
+the end of the block at least one server must take writes again, and every server answer watches within ``patience``.
 ``compacted=True`` is for servers whose ``--history-retention`` is shorter than the block.
 """
 

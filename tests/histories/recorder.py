@@ -19,7 +19,7 @@ from typing import Any, Final, Self
 from kcp.testing import Server
 from tests.histories import model
 from tests.support.clients import Address, Answer, Connection
-from tests.support.waiting import eventually
+from tests.support.waiting import PATIENCE, eventually
 
 BROKEN: Final = (OSError, EOFError, TimeoutError, asyncio.IncompleteReadError, asyncio.LimitOverrunError)
 RESOURCES: Final = ("configmaps", "secrets")
@@ -304,12 +304,12 @@ class Recorder:
     """Clients of some servers for the length of an ``async with`` block; on leaving it, the history is complete.
 
     ``places`` say where the servers are. All objects are in logical clusters that nobody else uses. ``patience`` is how many
-    seconds the servers have at the end to take writes again, and to deliver what the followers are owed. ``compacted`` is for
-    servers that forget history in that time: the log is then what a watch of everything saw meanwhile.
+    seconds the servers have at the end to deliver what the followers are owed. ``compacted`` is for servers that forget
+    history in that time: the log is then what a watch of everything saw meanwhile.
     """
 
     def __init__(
-        self, places: Sequence[Place], *, clusters: int = 2, patience: float = 30.0, compacted: bool = False
+        self, places: Sequence[Place], *, clusters: int = 2, patience: float = PATIENCE, compacted: bool = False
     ) -> None:
         self.places = list(places)
         self._patience = patience
@@ -321,7 +321,7 @@ class Recorder:
         self._followers: list[tuple[Follower, asyncio.Task[None]]] = []
 
     @classmethod
-    def of(cls, *servers: Server, patience: float = 30.0, compacted: bool = False) -> Self:
+    def of(cls, *servers: Server, patience: float = PATIENCE, compacted: bool = False) -> Self:
         """Record clients of servers of this test, wherever they are restarted."""
         places = [functools.partial(Address.of, server) for server in servers]
         return cls(places, patience=patience, compacted=compacted)
@@ -382,7 +382,7 @@ class Recorder:
         take no write or replay nothing for too long.
         """
         fences: dict[tuple[str, str, str, str], int] = {}
-        async with asyncio.timeout(self._patience), self.client("fence") as client:
+        async with asyncio.timeout(PATIENCE), self.client("fence") as client:
             for resource in RESOURCES:
                 for cluster in self.clusters:
                     for namespace in NAMESPACES:
@@ -390,7 +390,7 @@ class Recorder:
                             place = (resource, cluster, namespace, colour)
                             fences[place] = await self._fence(client, *place)
         self.history.until = max(fences.values())
-        async with asyncio.timeout(self._patience):
+        async with asyncio.timeout(PATIENCE):
             for resource in RESOURCES:
                 await self._replay(resource, max(fence for place, fence in fences.items() if place[0] == resource))
         self.history.log.sort(key=lambda change: change.revision)

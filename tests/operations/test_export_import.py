@@ -23,6 +23,7 @@ from tests.support.clients import Address, Answer, Connection
 from tests.support.commands import kcp
 from tests.support.etcd import own_etcd
 from tests.support.objects import DEFINITIONS, config_map, definition
+from tests.support.waiting import PATIENCE
 
 PAGE = (Path(__file__).parents[2] / "docs" / "operations.md").read_text()
 MAPS = "api/v1/namespaces/default/configmaps"
@@ -284,7 +285,7 @@ async def test_no_server_starts_after_an_interrupted_restore(tmp_path: Path, etc
 
     options = etcd.options("/kcp")
     client = EtcdClient(options.connection)
-    await client.repeatedly("Put", 5, key=Layout(options.prefix).restoring, value=json.dumps({}).encode())
+    await client.repeatedly("Put", PATIENCE, key=Layout(options.prefix).restoring, value=json.dumps({}).encode())
     await client.close()
     with pytest.raises(ServerError, match="a restore below /kcp/ has begun and not ended"):
         server_over(etcd, tmp_path / "root", in_process=False).start()

@@ -19,6 +19,7 @@ from tests.conftest import Report
 from tests.support.clients import Address, Connection
 from tests.support.kubectl import CURRENT
 from tests.support.objects import config_map
+from tests.support.waiting import eventually
 
 CONFIG_MAPS = "/api/v1/namespaces/default/configmaps"
 both = pytest.mark.parametrize("in_process", [True, False], ids=["thread", "process"])
@@ -79,8 +80,8 @@ async def test_servers_come_and_go_without_leaving_threads_or_files() -> None:
     for _ in range(3):
         with Server() as server:
             await put(server, "a")
-    assert threading.active_count() <= threads
-    assert len(list(Path("/proc/self/fd").iterdir())) <= files + 1
+    await eventually(lambda: threading.active_count() <= threads, "no thread is left")
+    await eventually(lambda: len(list(Path("/proc/self/fd").iterdir())) <= files + 1, "no file is left open")
 
 
 @both

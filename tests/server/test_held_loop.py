@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import time
 from pathlib import Path
 
@@ -33,6 +34,7 @@ def holds(fresh_root: Path) -> RunningServer:
 
 
 LABELS = 'group="",resource="configmaps",scope="namespace",subresource="",verb="LIST",version="v1"'
+LOGGED = re.compile(r"the event loop was held for (\d+) ms by the request GET (\S+) of 'admin'")
 COUNT = f"kcp_event_loop_held_seconds_count{{{LABELS}}}"
 
 
@@ -47,6 +49,7 @@ def test_a_held_loop_is_counted_by_route_and_logged(holds: RunningServer, caplog
     finally:
         holds.stop()
     assert int(float(counted[0].split()[-1])) >= 2
-    (line,) = [text for record in caplog.records if "'admin'" in (text := record.getMessage())]
-    assert f"by the request GET {path} of 'admin'" in line
+    held = {where: int(milliseconds) for milliseconds, where in LOGGED.findall(caplog.text)}
+    assert held[path] >= 150
+    assert min(held.values()) >= 100, "less is not logged; on a slow machine, other requests may take as long"
     assert "hunter2" not in caplog.text

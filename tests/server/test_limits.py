@@ -20,6 +20,7 @@ import pytest
 from kcp.registry.admission.chain import AdmissionRequest
 from kcp.server.process import listening
 from kcp.server.process.parts import Parts
+from kcp.server.requests.deadlines import Deadlines
 from kcp.testing import Server
 from tests.support.clients import resident_bytes
 from tests.support.http2_frames import (
@@ -43,7 +44,7 @@ TOLERATED = 200
 
 
 def secure(server: RunningServer) -> ssl.SSLSocket:
-    plain = socket.create_connection(("127.0.0.1", server.port), 10)
+    plain = socket.create_connection(("127.0.0.1", server.port), PATIENCE)
     return server.trust.wrap_socket(plain, server_hostname="127.0.0.1")
 
 
@@ -207,12 +208,17 @@ def test_requests_over_the_limit_in_flight_are_429_without_fairness(fresh_root: 
         server.stop()
 
 
+def limit_bodies(server: RunningServer, seconds: float) -> None:
+    """Limit the time in which a body must arrive, and not that of other requests, which the machine may need."""
+    composition = server.process.composition
+    assert composition is not None
+    composition.application._limits.receiving.deadlines = server.call(Deadlines, seconds)
+
+
 def test_a_slow_body_takes_no_slot_and_times_out(fresh_root: Path) -> None:
     path = "/api/v1/namespaces/default/configmaps"
-    with (
-        RunningServer(fresh_root, max_mutating_requests_inflight=1, request_timeout=5) as server,
-        secure(server) as slow,
-    ):
+    with RunningServer(fresh_root, max_mutating_requests_inflight=1) as server, secure(server) as slow:
+        limit_bodies(server, 5)
         slow.sendall(head_of(server, path, "Content-Length: 100000") + b"{")
         assert server.post(path, config_map("b")).status == 201
         status, body = received(slow)
@@ -222,7 +228,8 @@ def test_a_slow_body_takes_no_slot_and_times_out(fresh_root: Path) -> None:
 
 
 def test_a_slow_body_over_http_2_ends_its_stream_only(fresh_root: Path) -> None:
-    with RunningServer(fresh_root, max_mutating_requests_inflight=1, request_timeout=5) as server:
+    with RunningServer(fresh_root, max_mutating_requests_inflight=1) as server:
+        limit_bodies(server, 5)
         authority = server.process.configuration.data_directory / "ca.crt"
         fields = [("authorization", f"Bearer {server.token}"), ("content-type", "application/json")]
         with Http2Connection("127.0.0.1", server.port, authority) as connection:
@@ -235,17 +242,26 @@ def test_a_slow_body_over_http_2_ends_its_stream_only(fresh_root: Path) -> None:
 
 
 def test_a_body_that_arrives_slowly_times_out(fresh_root: Path) -> None:
-    with RunningServer(fresh_root, request_timeout=5) as server, secure(server) as slow:
+    with RunningServer(fresh_root, request_timeout=5) as server:
+        answer = wait_until(lambda: answer_while_sending(server), "there is an answer")
+    assert answer.startswith(b"HTTP/1.1 504 ")
+
+
+def answer_while_sending(server: RunningServer) -> bytes:
+    """Send a body slowly until there is an answer; empty if the kernel has dropped it, since a byte of the body came after it."""
+    began = time.monotonic()
+    with secure(server) as slow:
         slow.sendall(head_of(server, "/api/v1/namespaces", "Content-Length: 100000"))
-        began = time.monotonic()
         slow.settimeout(0.05)
-        data = b""
-        while not data:
+        while True:
             assert time.monotonic() - began < PATIENCE
-            slow.sendall(b" ")
-            with contextlib.suppress(TimeoutError):
-                data = slow.recv(65536)
-        assert data.startswith(b"HTTP/1.1 504 ")
+            try:
+                slow.sendall(b" ")
+                return slow.recv(65536)
+            except TimeoutError:
+                continue
+            except (ConnectionError, ssl.SSLError):
+                return b""
 
 
 @pytest.fixture(scope="module")
@@ -338,15 +354,48 @@ def test_streams_that_are_opened_and_reset_leave_nothing_behind(
     assert sum(float(line.rpartition(" ")[2]) for line in inside) <= 1, inside
 
 
+def test_a_connection_without_a_handshake_is_closed_after_its_timeout(
+    fresh_root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert listening.HANDSHAKE_TIMEOUT == 32.0
+    monkeypatch.setattr(listening, "HANDSHAKE_TIMEOUT", 0.1)
+    with (
+        RunningServer(fresh_root) as server,
+        socket.create_connection(("127.0.0.1", server.port), PATIENCE) as connection,
+    ):
+        assert connection.recv(1) == b""
+
+
+def test_a_handshake_may_take_long(server: RunningServer) -> None:
+    """Longer than the 5 s that h2corn gives by default."""
+    with socket.create_connection(("127.0.0.1", server.port), PATIENCE) as connection:
+        connection.settimeout(6)
+        with pytest.raises(TimeoutError):
+            connection.recv(1)
+        connection.settimeout(PATIENCE)
+        with server.trust.wrap_socket(connection, server_hostname="127.0.0.1") as secured:
+            secured.sendall(b"GET /livez HTTP/1.1\r\nHost: a\r\n\r\n")
+            assert secured.recv(65536).startswith(b"HTTP/1.1 200 ")
+
+
 @pytest.mark.parametrize("already_asked", [True, False])
 def test_an_idle_connection_is_closed_after_the_idle_timeout(
     fresh_root: Path, monkeypatch: pytest.MonkeyPatch, already_asked: bool
 ) -> None:
     assert listening.IDLE_TIMEOUT == 90.0
     monkeypatch.setattr(listening, "IDLE_TIMEOUT", 1.0)
-    with RunningServer(fresh_root) as server, secure(server) as connection:
-        if already_asked:
-            connection.sendall(b"GET /livez HTTP/1.1\r\nHost: a\r\n\r\n")
-            assert connection.recv(65536).startswith(b"HTTP/1.1 200 ")
-        while connection.recv(65536):  # times out unless the server closes the connection
-            pass
+
+    def answered_and_closed(server: RunningServer) -> bool:
+        """Return when the server has closed a connection; false if it did so before the client was ready."""
+        with contextlib.suppress(ConnectionError, ssl.SSLError), secure(server) as connection:
+            if already_asked:
+                connection.sendall(b"GET /livez HTTP/1.1\r\nHost: a\r\n\r\n")
+                if not connection.recv(65536).startswith(b"HTTP/1.1 200 "):
+                    return False
+            while connection.recv(65536):  # times out unless the server closes the connection
+                pass
+            return True
+        return False
+
+    with RunningServer(fresh_root) as server:
+        wait_until(lambda: answered_and_closed(server), "a connection is closed when it is idle")

@@ -9,6 +9,7 @@ import pytest
 from kcp.server.requests.incoming import MAX_HEAD
 from tests.support.http2_frames import Answer, ConnectionEndedError, Http2Connection, block
 from tests.support.running_server import RunningServer
+from tests.support.waiting import PATIENCE
 
 TOO_LARGE = "the head of the request (its target and header fields) is too large: limit is 131072 bytes"
 PROTOCOL_ERROR = 1
@@ -17,7 +18,7 @@ PROTOCOL_ERROR = 1
 def exchange(server: RunningServer, data: bytes) -> bytes:
     """Send bytes over HTTP/1.1; return everything until the server closes the connection."""
     with (
-        socket.create_connection(("127.0.0.1", server.port), 10) as plain,
+        socket.create_connection(("127.0.0.1", server.port), PATIENCE) as plain,
         server.trust.wrap_socket(plain, server_hostname="127.0.0.1") as secure,
     ):
         secure.sendall(data)

@@ -239,11 +239,14 @@ def test_the_watch_of_a_client_that_does_not_read_is_aborted(
         wait_until(lambda: session not in sessions(server, cluster), "the watch has ended")
 
 
-def test_a_client_that_pauses_gets_all_events_when_it_resumes_reading(server: RunningServer, cluster: str) -> None:
+def test_a_client_that_pauses_gets_all_events_when_it_resumes_reading(
+    server: RunningServer, cluster: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(watches, "WATCH_STALLED_AFTER", PATIENCE)
     start = version_of(server, cluster)
     path = f"{cluster}{CONFIG_MAPS}"
     versions = []
-    with server.watch(f"{path}?watch=true&resourceVersion={start}&timeoutSeconds=90") as events:
+    with server.watch(f"{path}?watch=true&resourceVersion={start}&timeoutSeconds=600") as events:
         versions.append(server.post(path, config_map("a")).json["metadata"]["resourceVersion"])
         (session,) = sessions(server, cluster)
 

@@ -21,6 +21,8 @@ from kcp.server.process.parts import Parts
 from kcp.server.process.running import ServerProcess
 from tests.support.waiting import PATIENCE
 
+HELD = "the event loop was held for"
+"""The beginning of a warning of a server on a machine that is slow or busy."""
 TOKENS = 'jane-token,jane,u-jane,"devs"\nprobe-token,prometheus,u-probe,"system:monitoring"\n'
 
 

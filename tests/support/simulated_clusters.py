@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from devtools.ports import free_ports
 from kcp.client import Client, load_configuration
 from tests.support.kubectl import CURRENT, Kubectl
 from tests.support.waiting import PATIENCE
@@ -29,7 +30,7 @@ class SimulatedCluster:
         """
         self.name = name
         self.directory = directory
-        self.port = 0
+        (self.port,) = free_ports(1)
         self._arguments = arguments
         self._prefix = prefix
         self._process: subprocess.Popen[str] | None = None

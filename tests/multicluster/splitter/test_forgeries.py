@@ -44,7 +44,7 @@ async def copies(client: Client, count: int, namespace: str = "shop") -> dict[st
         found = {each["metadata"]["name"]: each["spec"].get("replicas", -1) for each in listed.items}
         return len(found) == count
 
-    await eventually(complete, f"{count} leaves", 20)
+    await eventually(complete, f"{count} leaves")
     return found
 
 
@@ -57,7 +57,7 @@ async def status_of(client: Client, condition: Any) -> Object:
         found = (await client.resource(DEPLOYMENTS, "shop").get("web")).get("status") or {}
         return bool(condition(found))
 
-    await eventually(holds, "the status of the root", 20)
+    await eventually(holds, "the status of the root")
     return found
 
 
@@ -95,7 +95,7 @@ async def test_a_leaf_gets_its_labels_back(kcp_cluster: LogicalCluster) -> None:
                 found = await deployments.get("web--east")
                 return (found["metadata"].get("labels") or {}).get(CLUSTER_LABEL) == "east"
 
-            await eventually(restored, "the leaf is that of its cluster", 20)
+            await eventually(restored, "the leaf is that of its cluster")
         assert await copies(client, 2) == {"web--east": 2, "web--west": 2}
 
 

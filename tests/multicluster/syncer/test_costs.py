@@ -148,7 +148,7 @@ async def heard(world: World, *numbers: int) -> None:
     async def all_there() -> bool:
         return await messages(world) == expected
 
-    await eventually(all_there, f"{expected} come up", 20)
+    await eventually(all_there, f"{expected} come up")
 
 
 def test_syncers_of_one_cluster_share_the_watches_of_it(kcp_server: Server) -> None:

@@ -91,7 +91,7 @@ def test_warnings_about_what_belongs_to_a_copy_come_up(run: Any) -> None:
             items = (await events.list_all(field_selector=f"reason={reason}")).items
             return [each for each in items if each["count"] == count]
 
-        (found,) = await eventually(written, f"{reason} comes up", 30)
+        (found,) = await eventually(written, f"{reason} comes up")
         assert found["involvedObject"]["uid"] == source["metadata"]["uid"]
         assert found["involvedObject"]["kind"] == "Deployment"
         assert message in found["message"]

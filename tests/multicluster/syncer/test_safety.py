@@ -162,7 +162,7 @@ def test_events_about_objects_that_are_not_assigned_are_not_believed(run: Run) -
             async def told() -> list[Object]:
                 return (await world.up.client.resource(EVENTS, "").list_all(field_selector="reason=Told")).items
 
-            await eventually(told, "the event of the copy comes up", 20)
+            await eventually(told, "the event of the copy comes up")
             assert [each["involvedObject"]["name"] for each in await told()] == ["settings"]
 
     run(test)
@@ -211,7 +211,7 @@ def test_an_event_that_kcp_refuses_waits_for_nothing(run: Run) -> None:
                 follower.put({"metadata": meta, "involvedObject": subject, "type": "Warning", "reason": "Told"})
             assert len(follower._waiting) == 3
             async with in_background(follower.run()):
-                await eventually(lambda: not follower._waiting, "no event waits", 20)
+                await eventually(lambda: not follower._waiting, "no event waits")
             await spaces.stop()
 
     run(test)
@@ -239,7 +239,7 @@ def test_a_cluster_does_not_flood_kcp_with_events(run: Run) -> None:
 
             await tell("settings", 400)
             await tell("other", 1)  # its event comes after the others
-            await eventually(lambda: _has(are_told, "other"), "the event of the other object comes up", 30)
+            await eventually(lambda: _has(are_told, "other"), "the event of the other object comes up")
             assert 100 < (await are_told()).count("settings") < 300
 
     async def _has(told: Callable[[], Awaitable[list[str]]], name: str) -> bool:

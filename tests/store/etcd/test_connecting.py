@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from devtools.etcd import MISSING, EtcdCluster, binary
-from devtools.ports import free_ports
+from devtools.ports import closed_port
 from kcp.auth import certificates
 from kcp.store.contract import Store, StoreUnavailableError
 from kcp.store.etcd.access import ConnectionOptions, EndpointError, LogOptions
@@ -159,8 +159,8 @@ async def test_an_expired_token_is_replaced(tmp_path: Path) -> None:
 async def test_endpoints_that_do_not_answer_are_passed_over(tmp_path: Path) -> None:
     if binary() is None:
         pytest.skip(MISSING)
-    with EtcdCluster(tmp_path, 1) as cluster:
-        dead = [f"http://127.0.0.1:{port}" for port in free_ports(2)]
+    with EtcdCluster(tmp_path, 1) as cluster, closed_port() as one, closed_port() as other:
+        dead = [f"http://127.0.0.1:{port}" for port in (one, other)]
         await use(ConnectionOptions((*dead, *cluster.urls)), tmp_path)
 
 

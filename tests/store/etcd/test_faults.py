@@ -28,12 +28,13 @@ from kcp.store.etcd.client import EtcdClient
 from kcp.store.etcd.layout import Layout
 from kcp.store.etcd.opening import open_store
 from kcp.store.etcd.store import EtcdStore
+from kcp.store.etcd.writes import ATTEMPT_SECONDS
 from tests.store.conformance.backends import WIDGETS, delete, key, opened, put, received, shown, with_store
 from tests.store.etcd.backends import EtcdBackend
 from tests.store.etcd.silent_member import silent_member
 from tests.support.etcd import own_etcd
 from tests.support.keys import make_range
-from tests.support.waiting import eventually
+from tests.support.waiting import PATIENCE, eventually
 
 
 @pytest.fixture
@@ -64,7 +65,7 @@ async def test_the_outcome_of_a_write_without_a_response_is_determined(own: Etcd
         for number in range(3):
             member.signal(signal.SIGSTOP)
             loop = asyncio.get_running_loop()
-            loop.call_later(5.5 + number, member.signal, signal.SIGCONT)
+            loop.call_later(ATTEMPT_SECONDS + 0.2 * (number + 1), member.signal, signal.SIGCONT)
             value = str(number + 1).encode()
             revision = await store.write([Change(key("counter"), value, expected=revision)])
             found = store.get(key("counter"))
@@ -135,9 +136,9 @@ async def compact_everything(backend: EtcdBackend) -> int:
     """Compact etcd up to its newest revision, without the servers."""
     client = EtcdClient(backend.options.connection)
     try:
-        answer = await client.repeatedly("Range", 5, key=b"x")
+        answer = await client.repeatedly("Range", PATIENCE, key=b"x")
         revision: int = answer.header.revision
-        await client.repeatedly("Compact", 5, revision=revision)
+        await client.repeatedly("Compact", PATIENCE, revision=revision)
         return revision
     finally:
         await client.close()
@@ -264,7 +265,7 @@ async def test_an_expired_lease_is_replaced(store: Store) -> None:
     assert isinstance(store, EtcdStore)
     await put(store, "a")
     session = store._session
-    await store._client.once("LeaseRevoke", messages.make("LeaseRevokeRequest", ID=session.lease), 5)
+    await store._client.once("LeaseRevoke", messages.make("LeaseRevokeRequest", ID=session.lease), PATIENCE)
     written = await asyncio.gather(*(put(store, f"n{number}") for number in range(10)))
     assert len(set(written)) == 10
     # a renewal in flight may have found the lease expired too: then the next one gets a new lease
@@ -275,10 +276,10 @@ async def test_keys_with_a_lifetime_expire_on_every_server(backend: EtcdBackend)
     async with opened(backend) as store:
         other = await backend.open_another("other")
         try:
-            began = time.monotonic()
-            start = await store.write([Change(key("brief"), b"1", lifetime=2)])
             await store.write([Change(key("kept"), b"1", lifetime=2)])
             await store.write([Change(key("kept"), b"2")])
+            began = time.monotonic()
+            start = await store.write([Change(key("brief"), b"1", lifetime=2)])
             await other.catch_up()
             watching = other.watch(WIDGETS, start)
             await eventually(lambda: [each.get(key("brief")) for each in (store, other)] == [None] * 2, "the end of it")

@@ -20,7 +20,7 @@ from kcp.store.findings import Finding
 from tests.store.etcd.backends import EtcdBackend
 from tests.support.damaging import execute
 from tests.support.keys import make_key
-from tests.support.waiting import eventually
+from tests.support.waiting import PATIENCE, eventually
 
 
 async def write_some(store: Store, dice: random.Random, count: int) -> None:
@@ -86,7 +86,7 @@ Put = Callable[[EtcdClient, Layout], Awaitable[Any]]
 
 
 def putting(make: Callable[[Layout], bytes], value: bytes) -> Put:
-    return lambda client, layout: client.repeatedly("Put", 5.0, key=make(layout), value=value)
+    return lambda client, layout: client.repeatedly("Put", PATIENCE, key=make(layout), value=value)
 
 
 BREAKS: list[tuple[str, str, Put]] = [

@@ -14,7 +14,7 @@ from tests.store.conformance.backends import WIDGETS, delete, names, put
 
 WRITER = """
 import sqlite3, sys, time
-other = sqlite3.connect(sys.argv[1], isolation_level=None, timeout=20)
+other = sqlite3.connect(sys.argv[1], isolation_level=None, timeout=180)
 other.execute("CREATE TABLE _mine (number INTEGER)")
 other.execute("INSERT INTO _mine VALUES (0)")
 print("begun", flush=True)

@@ -126,12 +126,12 @@ async def test_a_killed_import_or_restore_is_detected_and_repeated(
         try:
             while True:
                 asked = {"key": layout.objects, "range_end": layout.objects_end, "count_only": True}
-                answer = await client.repeatedly("Range", 5, **asked)
+                answer = await client.repeatedly("Range", PATIENCE, **asked)
                 assert process.poll() is None, "it was too quick to be killed"
                 if answer.count > 300:
                     os.kill(process.pid, signal.SIGKILL)
                     process.wait()
-                    return int((await client.repeatedly("Range", 5, **asked)).count)
+                    return int((await client.repeatedly("Range", PATIENCE, **asked)).count)
         finally:
             await client.close()
 
@@ -297,7 +297,7 @@ async def test_a_server_notices_at_once_that_its_log_was_replaced(etcd_log: Etcd
         client = EtcdClient(etcd_log.options.connection)
         try:
             layout = Layout(etcd_log.options.prefix)
-            await client.repeatedly("Put", 5, key=layout.identity, value=b"another")
+            await client.repeatedly("Put", PATIENCE, key=layout.identity, value=b"another")
         finally:
             await client.close()
         with pytest.raises(StoreUnavailableError, match="restart this server"):
@@ -320,7 +320,7 @@ async def test_the_record_of_an_import_is_readable(etcd_log: EtcdLog, tmp_path: 
     importing = asyncio.create_task(etcd_log.take(tmp_path / "some.jsonl"))
 
     async def shown() -> bytes:
-        answer = await client.repeatedly("Range", 5, key=Layout(etcd_log.options.prefix).importing)
+        answer = await client.repeatedly("Range", PATIENCE, key=Layout(etcd_log.options.prefix).importing)
         return bytes(answer.kvs[0].value) if answer.kvs else b""
 
     try:

@@ -69,7 +69,7 @@ async def test_an_export_that_compaction_overtakes_fails_with_a_message(etcd_log
             while True:
                 await put(store, "busy")
                 with contextlib.suppress(CompactedRevisionError):
-                    await client.repeatedly("Compact", 10, revision=store.revision)
+                    await client.repeatedly("Compact", PATIENCE, revision=store.revision)
 
         async def export_again_and_again() -> None:
             async with asyncio.timeout(PATIENCE):
@@ -118,7 +118,7 @@ async def test_foreign_keys_below_the_prefix_are_named(etcd_log: EtcdLog, tmp_pa
     write(tmp_path / "some.jsonl", 3)
     await etcd_log.take(tmp_path / "some.jsonl")
     client = EtcdClient(etcd_log.options.connection)
-    await client.repeatedly("Put", 5, key=Layout(etcd_log.options.prefix).objects + b"stray", value=b"x")
+    await client.repeatedly("Put", PATIENCE, key=Layout(etcd_log.options.prefix).objects + b"stray", value=b"x")
     await client.close()
     with pytest.raises(TransferError, match=r"a key or value of the log below .*stray"):
         await etcd_log.export(tmp_path / "copy.jsonl")

@@ -31,6 +31,8 @@ _STREAMS: Final = 250
 """Per connection, as kube-apiserver's --http2-max-streams-per-connection."""
 IDLE_TIMEOUT: Final = 90.0
 """Seconds after which an idle connection is closed, as in kube-apiserver."""
+HANDSHAKE_TIMEOUT: Final = 32.0
+"""Seconds that a TLS handshake may take, as in kube-apiserver. A client or a server on a busy machine may need several."""
 _LATER: Final = 30.0
 """Seconds that a body may be late after the application has stopped waiting. Then h2corn closes the connection without a
 response, and does not tell the application."""
@@ -132,6 +134,7 @@ class Listening:
                 limit_request_fields=_FIELDS,
                 h2_max_header_list_size=_HEAD,
                 timeout_graceful_shutdown=DRAIN_TIMEOUT,
+                timeout_handshake=HANDSHAKE_TIMEOUT,
                 timeout_keep_alive=IDLE_TIMEOUT,
                 timeout_request_header=IDLE_TIMEOUT,  # h2corn closes an idle HTTP/1.1 connection after the smaller of both
                 timeout_request_body_idle=self._body_timeout + _LATER,
