@@ -20,7 +20,7 @@ from typing import Final
 import uvloop
 
 from kcp.cli.start import configuration_of
-from kcp.server.process.allocator import return_large_allocations
+from kcp.server.process.allocator import return_free_pages, return_large_allocations
 from kcp.server.process.cyclic_garbage import CyclicGarbage
 from kcp.server.process.running import ServerProcess
 
@@ -41,6 +41,7 @@ class LoopMeasurement:
     def begin(self) -> dict[str, int]:
         """Start again. Returns the resident memory, and how many blocks of memory the interpreter's objects have."""
         gc.collect()
+        return_free_pages()
         Path("/proc/self/clear_refs").write_text("5")  # the peak of the resident memory is from now on
         self._resident = _memory("VmRSS")
         blocks = sys.getallocatedblocks()

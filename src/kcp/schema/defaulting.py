@@ -44,10 +44,8 @@ def _make(node: SchemaNode) -> Defaulter:
             if kind is dict or kind is list:
                 inner = children.get(key) or _inner(node, key, children)
                 inner(child)
-        for child in value.values():
-            if child is None:
-                _settle_nulls(value, node)
-                break
+        if None in value.values():
+            _settle_nulls(value, node)
 
     return fill
 

@@ -71,8 +71,8 @@ _MANY: Final = 500
 _SLICE_OF_MANY: Final = 0.0001
 _REST: Final = 0.001
 """Subscriptions that a round has left from which it delivers for a shorter time and then rests, and for how many seconds. The
-HTTP server needs twice as long to encrypt and send what it is given, some twenty responses here. Who sends a request meanwhile
-waits behind all of it, so most of the time must be left to others."""
+HTTP server needs twice as long to encrypt and send what it is given, some twenty responses here. Whoever sends a request
+meanwhile waits behind all of it, so most of the time must be left to others."""
 _CHARGED_FROM: Final = 0.0001
 """Seconds from which the first part of a delivery is charged."""
 _OBSERVED_FROM: Final = 0.005

@@ -53,6 +53,8 @@ STRIPPED_METADATA: Final = frozenset(
 )
 """Fields of metadata that managed fields never track; neither do they track metadata itself."""
 
+_CONTAINERS: Final = frozenset({dict, list})
+
 
 def all_fields_of(value: Any, type_: MergeType, *, encoded: bool = False) -> FieldSet:
     """The node of an added or removed value: the value itself and every field below it.
@@ -73,10 +75,10 @@ def all_fields_of(value: Any, type_: MergeType, *, encoded: bool = False) -> Fie
         node: FieldSet = {".": LEAF}
         for key in sorted(value):
             child = value[key]
-            below = type(child)
-            node["f:" + key] = (
-                all_fields_of(child, fields.get(key, rest), encoded=encoded) if below is dict or below is list else LEAF
-            )
+            if type(child) in _CONTAINERS:
+                node["f:" + key] = all_fields_of(child, fields.get(key, rest), encoded=encoded)
+            else:
+                node["f:" + key] = LEAF
         return node
     if kind is list and value and type_.list_keys is not None:
         if encoded and len(value) > _ENCODED_FROM and (text := _encoded_by_key(value, type_)) is not None:
