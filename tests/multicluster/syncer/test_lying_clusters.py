@@ -134,7 +134,7 @@ async def agree(world: World) -> None:
         raise AssertionError(f"{error}: {last}") from None
 
 
-async def strangers(world: World) -> dict[str, Any]:
+async def foreign_objects(world: World) -> dict[str, Any]:
     """Create objects of others in the cluster. Returns how to read them."""
     found: dict[str, Any] = {}
     await world.down.namespace("local")
@@ -157,7 +157,7 @@ async def test_what_a_cluster_said_while_it_lied_is_corrected_when_it_tells_the_
             users = Users(world, seed)
             await world.up.client.resource(CONFIG_MAPS, "shop").create(assigned("stays"))
             await world.down.becomes(CONFIG_MAPS, world.there, "stays")
-            foreign = await strangers(world)
+            foreign = await foreign_objects(world)
             liar.is_lying = True
             while liar.lies < LIES:
                 await users.act()
