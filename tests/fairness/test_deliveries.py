@@ -11,6 +11,7 @@ from kcp.store import hub as hubs
 from kcp.store.contract import Event, Record
 from kcp.store.hub import Hub
 from tests.support.keys import make_key, make_range
+from tests.support.waiting import eventually
 
 RANGE = make_range("configmaps", "watched", None)
 WATCHERS = 5
@@ -107,6 +108,7 @@ async def test_a_hub_that_closes_has_delivered_everything(monkeypatch: pytest.Mo
 
 async def test_a_delivery_to_very_many_watchers_rests_between_its_parts(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(hubs, "_SLICE", -1.0)
+    monkeypatch.setattr(hubs, "_SLICE_OF_MANY", -1.0)
     monkeypatch.setattr(hubs, "_MIN_TIMER", 1.0)
     monkeypatch.setattr(hubs, "_MANY", 2)
     hub, turns = Hub(0), list[int]()
@@ -120,6 +122,5 @@ async def test_a_delivery_to_very_many_watchers_rests_between_its_parts(monkeypa
     key = make_key("configmaps", "watched", "default", "a")
     hub.publish([Event(1, key, Record(key, 1, b"{}", ""), None)], 1)
     assert turns == []
-    while len(turns) < WATCHERS - 1:
-        await asyncio.sleep(0.001)
+    await eventually(lambda: len(turns) == WATCHERS - 1, "all parts are delivered")
     assert turns == [1, 2, 3, 4]
