@@ -152,12 +152,19 @@ def test_a_file_that_cannot_be_written_any_more_is_logged_once_and_counted(
             assert server.running.get("/version").status == status
         wait_until(lambda: [record for record in caplog.records if "audit log" in record.message], "the log line")
         assert len([record for record in caplog.records if "events are lost" in record.message]) == 1
+        wait_until(lambda: errors_of(server.running) >= 3, "the events of all three requests are lost")
         server.running.call(mend_file, backend_file)
         assert server.running.get("/version", Audit_ID="after").status == 200
         server.complete("after")
         counts = metrics_of(server.running)
         assert counts['apiserver_audit_error_total{plugin="log"}'] >= 3
         assert (counts["apiserver_audit_requests_rejected_total"] == 3) == (mode == "blocking-strict")
+
+
+def errors_of(server: Any) -> int:
+    """How many events were not written, without a request, which would have events too."""
+    errors: dict[str, int] = server.process.composition.audit_trail._metrics.errors
+    return errors["log"]
 
 
 def log_file_of(server: Any) -> LogFile:

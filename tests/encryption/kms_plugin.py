@@ -8,13 +8,18 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import grpc
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from kcp.store.encryption.kms import messages
+from kcp.store.silent_grpc import load_grpc
+
+if TYPE_CHECKING:
+    import grpc
+else:
+    grpc = load_grpc()
 
 _NONCE = 12
 _TAG = "version.encrypted-kek.example.com"

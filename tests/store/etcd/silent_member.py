@@ -7,8 +7,8 @@ from collections import defaultdict
 from collections.abc import AsyncGenerator, AsyncIterator
 from typing import Any
 
-from kcp.store.etcd.client import load_grpc
 from kcp.store.etcd.messages import METHODS
+from kcp.store.silent_grpc import load_grpc
 
 _STREAMS = ("Watch", "LeaseKeepAlive")
 

@@ -33,6 +33,7 @@ H2CORN_OPTIONS: Final = frozenset(
         "max_request_body_size",
         "server_header",
         "timeout_graceful_shutdown",
+        "timeout_handshake",
         "timeout_keep_alive",
         "timeout_request_body_idle",
         "timeout_request_header",

@@ -132,6 +132,7 @@ class Application:
             if events is not None and (recorded := events.end(exchange)) is not None:
                 await recorded
         if truncated is not None:
+            del exchange  # this frame too is one that the error refers to
             raise TruncatedResponseError(truncated)
 
     async def _run_steps(self, exchange: Exchange) -> None:

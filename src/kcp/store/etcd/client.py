@@ -7,7 +7,6 @@ a call: the sender of a transaction must find out its outcome.
 from __future__ import annotations
 
 import asyncio
-import os
 import random
 import time
 from collections.abc import AsyncGenerator
@@ -16,6 +15,7 @@ from typing import Any, Final
 from kcp.store.contract import StoreUnavailableError
 from kcp.store.etcd import messages
 from kcp.store.etcd.access import NO_SPACE, ConnectionOptions, endpoint_of, explained, material, refusal
+from kcp.store.silent_grpc import load_grpc
 
 _OPTIONS: Final = (
     # etcd closes connections that ping more often than every 5 s, or without a call in flight
@@ -249,14 +249,6 @@ class EtcdClient:
                     answer = await self._calls[self._current]["Authenticate"](request, timeout=timeout)
                     self._token = answer.token
         return (_HAS_LEADER, ("token", self._token))
-
-
-def load_grpc() -> Any:
-    """Import gRPC, silenced: our own errors report what it would print about connections."""
-    os.environ.setdefault("GRPC_VERBOSITY", "NONE")
-    import grpc
-
-    return grpc
 
 
 def _calls(channel: Any) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 
 from kcp.store.encryption.kms import messages
 from kcp.store.encryption.options import KMSOptions
+from kcp.store.silent_grpc import load_grpc
 
 MISSING_GRPC: Final = "kms providers need gRPC: pip install 'kcp-apiserver[etcd]'"
 _API_VERSIONS: Final = ("v2", "v2beta1")
@@ -85,8 +86,7 @@ class KMSClient:
         return key_id
 
     def _call(self, method: str, **fields: Any) -> Any:
-        import grpc
-
+        grpc = load_grpc()
         if self._channel is None:
             # no proxy for a socket of this machine, and a plugin that restarts is reached again soon
             options: Mapping[str, int] = {"grpc.enable_http_proxy": 0, "grpc.max_reconnect_backoff_ms": 2000}
