@@ -15,11 +15,11 @@ from typing import Final
 _INTERVAL: Final = 0.0001
 """Seconds. The event loop runs for longer than that at a time when it is busy."""
 _lock: Final = threading.Lock()
-_hurried = 0
+_users = 0
 _usual = 0.0
 
 
-class Hurry:
+class ShortSwitchInterval:
     """Whether one store needs the short interval. It is in force for the process while any store does."""
 
     __slots__ = ("_begun",)
@@ -29,23 +29,23 @@ class Hurry:
 
     def begin(self) -> None:
         """Shorten the interval, unless that has been done."""
-        global _hurried, _usual  # noqa: PLW0603 - the interval is the process's
+        global _users, _usual  # noqa: PLW0603 - the interval is the process's
         if self._begun:
             return
         self._begun = True
         with _lock:
-            if not _hurried:
+            if not _users:
                 _usual = sys.getswitchinterval()
                 sys.setswitchinterval(min(_usual, _INTERVAL))
-            _hurried += 1
+            _users += 1
 
     def end(self) -> None:
         """Let the interval be what it was before, unless another store needs it."""
-        global _hurried  # noqa: PLW0603
+        global _users  # noqa: PLW0603
         if not self._begun:
             return
         self._begun = False
         with _lock:
-            _hurried -= 1
-            if not _hurried:
+            _users -= 1
+            if not _users:
                 sys.setswitchinterval(_usual)

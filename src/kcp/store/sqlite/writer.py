@@ -20,7 +20,7 @@ from kcp.store.contract import Event, Key, StoreClosedError, StoreUnavailableErr
 from kcp.store.figures import Distribution
 from kcp.store.sqlite import tables
 from kcp.store.sqlite.checksums import checksum
-from kcp.store.sqlite.interpreter_lock import Hurry
+from kcp.store.sqlite.interpreter_lock import ShortSwitchInterval
 
 _BATCH: Final = 1000
 _GATHERING: Final = 4
@@ -88,7 +88,7 @@ class BatchWriter:
         self._gathered: list[QueuedWrite] = []
         self._flushed = 0.0
         self._committing = 0
-        self._hurry = Hurry()
+        self._short_switch_interval = ShortSwitchInterval()
         self._queue: queue.SimpleQueue[list[QueuedWrite] | Job | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._run, name="kcp-store-writer", daemon=True)
         self._dirty = True
@@ -134,14 +134,14 @@ class BatchWriter:
             gathered, self._gathered = self._gathered, []
             self._flushed = time.perf_counter()
             self._committing += len(gathered)
-            self._hurry.begin()
+            self._short_switch_interval.begin()
             self._queue.put(gathered)
 
     def _report(self, batch: Sequence[QueuedWrite], error: Exception | None) -> None:
         """Report the outcome of writes. Runs on the event loop."""
         self._committing -= len(batch)
         if not self._committing:
-            self._hurry.end()
+            self._short_switch_interval.end()
         self._outcome(batch, error)
 
     async def run(self, job: Job) -> None:
@@ -190,7 +190,7 @@ class BatchWriter:
             ):  # the loop was closed without closing the store: no caller is left to report to
                 raise
         finally:
-            self._hurry.end()
+            self._short_switch_interval.end()
 
     def _process_next(self) -> bool:
         """Commit the queued writes, or run one job. False at the end."""
