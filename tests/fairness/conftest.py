@@ -35,7 +35,7 @@ class Owners(RBACAuthorizer):
 
 
 class Gate:
-    """An admission plugin at which the first write waits, or all of a user; it notes the users in the order of the writes."""
+    """An admission plugin at which the first write waits, or all of one user; it notes the users in the order of the writes."""
 
     def __init__(self) -> None:
         self.holds_all_of = ""
@@ -50,7 +50,7 @@ class Gate:
 
     async def validate(self, request: AdmissionRequest) -> None:
         self.order.append(request.context.user.name)
-        if not self.entered.is_set() or request.context.user.name == self.holds_all_of:
+        if request.context.user.name == self.holds_all_of if self.holds_all_of else not self.entered.is_set():
             self.entered.set()
             # not in a thread: the server has few, and the writes that wait would take them from the others
             await asyncio.wait_for(asyncio.shield(asyncio.wrap_future(self._opened)), PATIENCE)

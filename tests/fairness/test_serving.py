@@ -11,7 +11,7 @@ from kcp.server.requests.fairness import dispatcher
 from tests.fairness.conftest import Start, Tenants
 from tests.support.http2_frames import Http2Connection
 from tests.support.objects import config_map
-from tests.support.waiting import PATIENCE
+from tests.support.waiting import PATIENCE, wait_until
 
 PATH = "/api/v1/namespaces/default/configmaps"
 
@@ -55,6 +55,7 @@ def test_a_tenant_leaves_seats_to_others(start: Start) -> None:
     tenants = start(max_mutating_requests_inflight=8)
     tenants.gate.holds_all_of = "flood"
     flood = [tenants.create("flood") for _ in range(10)]
+    wait_until(lambda: tenants.gate.order.count("flood") == 6, "the tenant that floods has its seats")
     tenants.wait_for_queued(4)
     assert [tenants.create("quiet").result(PATIENCE).status for _ in range(3)] == [201] * 3
     assert tenants.gate.order.count("flood") == 6
