@@ -70,7 +70,15 @@ async def test_a_cluster_is_registered_cordoned_drained_and_removed(plane: Serve
     assert done.stdout == "us-east1 updated\n"
 
     header, row = (await kcp("cluster", "list", *home)).stdout.splitlines()
-    assert header.split() == ["NAME", "LOCATION", "READY", "SCHEDULING", "VERSION", "AGE"]
+    assert re.split(" {2,}", header) == [
+        "NAME",
+        "LOCATION",
+        "READY",
+        "SCHEDULING",
+        "SYNCED RESOURCES",
+        "VERSION",
+        "AGE",
+    ]
     assert row.split()[:3] == ["us-east1", east.url, "True"]
     described = (await kcp("cluster", "describe", "us-east1", *home)).stdout
     for line in ("Name:             us-east1", "Labels:           region=east", "Scheduling:       enabled"):

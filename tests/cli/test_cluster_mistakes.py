@@ -163,6 +163,8 @@ async def test_the_list_says_what_may_run_on_a_cluster(kcp_cluster: LogicalClust
     async with Client(load_configuration(kcp_cluster.kubeconfig)) as client:
         await client.resource(CLUSTERS).patch("us-east1", later)
     assert await scheduling() == "enabled"
+    header, row = (await kcp("cluster", "list", *home)).stdout.splitlines()
+    assert row[header.index("SYNCED RESOURCES") :].split()[0] == "5"
     assert "r0,r1,r2 + 2 more..." in (await kcp("cluster", "list", "--wide", *home)).stdout
 
 
