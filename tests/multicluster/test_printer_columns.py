@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +35,9 @@ WORKLOADS = {
     *("Service", "Ingress", "HorizontalPodAutoscaler", "PodDisruptionBudget", "PersistentVolumeClaim", "NetworkPolicy"),
     *("Endpoints", "EndpointSlice", "Node", "PersistentVolume", "StorageClass", "IngressClass"),
 }
-AGE = re.compile(r"[0-9]+s\Z")
+AGE = re.compile(r"[0-9]+[smh]([0-9]+s)?\Z")
+HIDDEN = object()
+"""The cell of a column that is not shown."""
 
 
 def name_of(table: RecordedTable) -> str:
@@ -96,13 +98,23 @@ def test_cells_at_the_time_of_the_recording_are_those_of_the_cluster(table: Reco
     columns = of_kind(table)
     assert table.rows
     for row in table.rows:
-        cells = columns.cells(without_nulls(row["object"]), table.now * 1_000_000_000)
-        name = row["object"]["metadata"]["name"]
-        assert [*([name] if len(cells) < len(row["cells"]) else []), *cells] == row["cells"], name
+        assert cells_after(table, columns, row, 0) == row["cells"], row["object"]["metadata"]["name"]
+
+
+def cells_after(table: RecordedTable, columns: ComputedColumns, row: Object, seconds: float) -> list[Any]:
+    """The cells of a row so many seconds after the recording."""
+    cells = columns.cells(without_nulls(row["object"]), int((table.now + seconds) * 1_000_000_000))
+    return [*([row["object"]["metadata"]["name"]] if len(cells) < len(row["cells"]) else []), *cells]
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
+def since() -> float:
+    """The time at which the objects of the server are as old as in the recording."""
+    return time.time()
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory, since: float) -> Iterator[RunningServer]:
     """A server with the recorded kinds, and their objects in two logical clusters: as a cluster stores, as a user writes them."""
     with RunningServer(tmp_path_factory.mktemp("kcp")) as running:
         for definition in definitions().values():
@@ -112,12 +124,12 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
                 assert answer.status == 201, answer.json["message"]
         for table in recorded_tables():
             for row in table.rows:
-                obj = dated(row["object"], time.time() - table.now)
+                obj = dated(row["object"], since - table.now)
                 metadata = obj["metadata"]
                 obj["metadata"] = {key: value for key, value in metadata.items() if key in OWN_METADATA}
                 write(running, collection(table, "stored"), obj, leaving="deletionTimestamp" in metadata)
         paths = {(table.api_version, table.kind): collection(table, "written") for table in recorded_tables()}
-        for manifest in manifests(time.time()):
+        for manifest in manifests(since):
             path = paths[manifest["apiVersion"], manifest["kind"]]
             write(running, path, manifest, leaving=manifest.pop("x-delete", False))
         yield running
@@ -142,22 +154,41 @@ def write(server: RunningServer, path: str, obj: Object, *, leaving: bool) -> No
         assert server.ask("DELETE", f"{path}/{name}").status == 200
 
 
-def expect(table: RecordedTable, name: str, cells: list[Any], expected: list[Any], allocated: Columns) -> None:
-    """Compare the cells of an object with the recorded ones, but for those of its own age and of ``allocated`` columns."""
-    for column, cell, wanted in zip((each["name"] for each in table.columns), cells, expected, strict=True):
-        if column == "Age":
-            assert AGE.match(cell)
-        elif column == "Created At":
-            assert cell.endswith("Z")
-        elif (table.kind, column) not in allocated:
-            assert (column, cell) == (column, wanted), name
+class Expected:
+    """The cells that the cluster printed of the objects, as the time that has passed since then leaves them."""
+
+    def __init__(self, table: RecordedTable, since: float) -> None:
+        self.table = table
+        self._columns = of_kind(table)
+        self._since = since
+        self._asked = time.time()
+
+    def check(
+        self, row: Object, cells: list[Any], allocated: Columns, shown: Callable[[Any], Any] = lambda cell: cell
+    ) -> None:
+        """Compare the cells of an object with those it has had since then, but for its own age and ``allocated`` columns.
+
+        ``cells`` has `HIDDEN` for columns that are not shown.
+        """
+        moments = (self._asked - self._since, time.time() - self._since)
+        wanted = [cells_after(self.table, self._columns, row, seconds) for seconds in moments]
+        for column, cell, *either in zip((each["name"] for each in self.table.columns), cells, *wanted, strict=True):
+            if cell is HIDDEN:
+                continue
+            if column == "Age":
+                assert AGE.match(cell)
+            elif column == "Created At":
+                assert cell.endswith("Z")
+            elif (self.table.kind, column) not in allocated:
+                assert cell in [shown(each) for each in either], (row["object"]["metadata"]["name"], column)
 
 
 @pytest.mark.parametrize(("cluster", "allocated"), [("stored", set()), ("written", ALLOCATED)])
 @pytest.mark.parametrize("table", recorded_tables(), ids=name_of)
 def test_a_collection_has_the_table_of_the_cluster(
-    server: RunningServer, table: RecordedTable, cluster: str, allocated: Columns
+    server: RunningServer, since: float, table: RecordedTable, cluster: str, allocated: Columns
 ) -> None:
+    expected = Expected(table, since)
     answer = server.ask("GET", collection(table, cluster), Accept=TABLE).json
     shown = [
         {key: value for key, value in each.items() if key != "description"} for each in answer["columnDefinitions"]
@@ -166,27 +197,29 @@ def test_a_collection_has_the_table_of_the_cluster(
     rows = {row["object"]["metadata"]["name"]: row["cells"] for row in answer["rows"]}
     assert len(rows) == len(table.rows)
     for row in table.rows:
-        name = row["object"]["metadata"]["name"]
-        expect(table, name, rows[name], row["cells"], allocated)
+        expected.check(row, rows[row["object"]["metadata"]["name"]], allocated)
 
 
 @pytest.mark.parametrize("table", recorded_tables()[:3], ids=name_of)
-def test_an_object_and_its_events_have_the_row_of_the_list(server: RunningServer, table: RecordedTable) -> None:
+def test_an_object_and_its_events_have_the_row_of_the_list(
+    server: RunningServer, since: float, table: RecordedTable
+) -> None:
+    expected = Expected(table, since)
     path = collection(table, "stored")
     row = table.rows[0]
     name = row["object"]["metadata"]["name"]
     single = server.ask("GET", f"{path}/{name}", Accept=TABLE).json
     assert [column["name"] for column in single["columnDefinitions"]] == [column["name"] for column in table.columns]
-    expect(table, name, single["rows"][0]["cells"], row["cells"], set())
+    expected.check(row, single["rows"][0]["cells"], set())
     with server.watch(f"{path}?watch=true&fieldSelector=metadata.name%3D{name}", Accept=TABLE) as events:
         event = next(events)["object"]
-        expect(table, name, event["rows"][0]["cells"], row["cells"], set())
+        expected.check(row, event["rows"][0]["cells"], set())
         patch = {"metadata": {"labels": {"touched": "yes"}}}
         answer = server.ask("PATCH", f"{path}/{name}", patch, Content_Type="application/merge-patch+json")
         assert answer.status == 200
         event = next(events)["object"]
         assert event["columnDefinitions"] is None
-        expect(table, name, event["rows"][0]["cells"], row["cells"], set())
+        expected.check(row, event["rows"][0]["cells"], set())
 
 
 @pytest.fixture
@@ -227,13 +260,17 @@ def printable(cell: Any) -> str:
 
 @pytest.mark.parametrize("wide", [False, True], ids=["plain", "wide"])
 @pytest.mark.parametrize("table", [each for each in recorded_tables() if each.kind in WORKLOADS], ids=name_of)
-def test_kubectl_prints_the_titles_and_cells_of_the_cluster(kubectl: Kubectl, table: RecordedTable, wide: bool) -> None:
+def test_kubectl_prints_the_titles_and_cells_of_the_cluster(
+    kubectl: Kubectl, since: float, table: RecordedTable, wide: bool
+) -> None:
+    expected = Expected(table, since)
     title, *lines = printed(kubectl("get", name_of(table).removesuffix(".core"), *(["-o", "wide"] if wide else [])))
     chosen = [index for index, column in enumerate(table.columns) if wide or not column["priority"]]
     assert title == [table.columns[index]["name"].upper() for index in chosen]
-    rows = {row["object"]["metadata"]["name"]: row["cells"] for row in table.rows}
-    assert {line[0] for line in lines} == {printable(cells[0]) for cells in rows.values()}
-    shown = table._replace(columns=[table.columns[index] for index in chosen])
+    rows = {row["object"]["metadata"]["name"]: row for row in table.rows}
+    assert {line[0] for line in lines} == {printable(row["cells"][0]) for row in rows.values()}
     for line in lines:
-        cells = rows[line[0].removesuffix(" (default)")]
-        expect(shown, line[0], line, [printable(cells[index]) for index in chosen], set())
+        cells: list[Any] = [HIDDEN] * len(table.columns)
+        for index, cell in zip(chosen, line, strict=True):
+            cells[index] = cell
+        expected.check(rows[line[0].removesuffix(" (default)")], cells, set(), printable)

@@ -91,7 +91,7 @@ CEILINGS: Final[dict[str, int]] = {
     "a pattern over a long string": 20,
     "escapes": 20,
     "a list of integers": 19,
-    "owner references to nobody": 18,
+    "owner references to nobody": 21,
     "a list of wrong items": 15,
     "one finalizer often": 15,
     "a long namespace": 15,

@@ -49,7 +49,7 @@ KEPT: Final = 4 * 1024 * 1024
 """Bytes that a server may keep of earlier requests. More would hide as much of what the next one takes."""
 COUNTED: Final = 2 * KEPT
 """Bytes that a server may keep if they count as taken by the next request."""
-ATTEMPTS: Final = 3
+ATTEMPTS: Final = 8
 """Measurements of a request before its memory counts as too much: what else runs in the server only adds to a measurement."""
 REPETITIONS: Final = 10
 WARM: Final = 3

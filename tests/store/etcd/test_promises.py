@@ -134,14 +134,12 @@ async def test_each_event_has_the_previous_value(backend: EtcdBackend) -> None:
             start = store.revision
             await other.catch_up()
             live = [store.watch(WIDGETS, start), other.watch(WIDGETS, start)]
-            await put(store, "a", b"1", tag="t1")
-            await put(store, "a", b"2", tag="t2")
+            one = (key("a"), await put(store, "a", b"1", tag="t1"), b"1", "t1")
+            two = (key("a"), await put(store, "a", b"2", tag="t2"), b"2", "t2")
             await delete(store, "a")
-            await put(store, "a", b"3")
-            await delete(store, "a")
+            three = (key("a"), await put(store, "a", b"3"), b"3", "")
+            last = await delete(store, "a")
             await other.catch_up()
-            one, two = (key("a"), start + 1, b"1", "t1"), (key("a"), start + 2, b"2", "t2")
-            three = (key("a"), start + 4, b"3", "")
             wanted = [
                 (one, None),
                 (two, one),
@@ -150,7 +148,7 @@ async def test_each_event_has_the_previous_value(backend: EtcdBackend) -> None:
                 (None, three),
             ]
             for subscription in (*live, store.watch(WIDGETS, start), other.watch(WIDGETS, start)):
-                events = await received(subscription, start + 5)
+                events = await received(subscription, last)
                 assert [(event.record, event.previous) for event in events] == wanted
         finally:
             await other.close()
