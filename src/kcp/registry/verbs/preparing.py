@@ -17,9 +17,7 @@ from kcp.registry.verbs import validation
 
 Object = dict[str, Any]
 
-_NOT_FROM_CLIENTS: Final = frozenset(
-    {"deletionTimestamp", "deletionGracePeriodSeconds", "resourceVersion", "selfLink"}
-)
+_NOT_FROM_CLIENTS: Final = frozenset({"deletionTimestamp", "deletionGracePeriodSeconds", "resourceVersion", "selfLink"})
 """Metadata of a new object that the server owns."""
 _WHOLE_OBJECT: Final = ("", "scale")
 """The subresources whose updates pass ``prepare_for_update``; the others have merged their own part already."""
