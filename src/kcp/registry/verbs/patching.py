@@ -153,7 +153,7 @@ def _problems(media_type: str, body: Any, duplicates: list[str]) -> list[str]:
 
 def apply_of(context: RequestContext, target: Target, applied: Any, *, force: bool, duplicates: list[str]) -> Write:
     """The write of a server-side apply. Raises StatusError 400 or 422 for an unusable configuration."""
-    from kcp.api.patch import apply  # with the first apply: an idle server does not need it
+    from kcp.api.patch.apply import server_side_apply  # with the first apply: an idle server does not need it
 
     _check_configuration(context, target, applied, duplicates)
     meta = applied["metadata"]
@@ -175,7 +175,7 @@ def apply_of(context: RequestContext, target: Target, applied: Any, *, force: bo
         if old is None and uid:
             why = f"uid mismatch: the provided object specified uid {uid}, and no existing object was found"
             raise errors.conflict(type_.resource, target.name, why)
-        new = apply.server_side_apply(
+        new = server_side_apply(
             old,
             applied,
             type_.merge_type,
@@ -221,9 +221,9 @@ def _check_configuration(context: RequestContext, target: Target, applied: Any, 
         raise errors.bad_request(f"error strict decoding YAML: {', '.join(problems)}")
     for problem in problems:
         context.warn(problem)
-    from kcp.api.patch import apply
+    from kcp.api.patch.apply import check_version
 
-    apply.check_version(applied, type_.api_version)
+    check_version(applied, type_.api_version)
     if not applied.get("kind"):
         place = f"{target.namespace}/{target.name}; {type_.api_version}, Kind="
         raise errors.bad_request(
