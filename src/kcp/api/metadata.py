@@ -398,6 +398,8 @@ def _validate_finalizers(finalizers: Sequence[str], path: str) -> list[FieldErro
 
 def drop_empty(meta: dict[str, Any]) -> None:
     """Remove, in place, the empty members that ObjectMeta omits."""
+    if all(meta.values()):
+        return
     for name in _OMITTED_EMPTY:
         if name in meta and not meta[name]:
             del meta[name]

@@ -483,20 +483,25 @@ class Hub:
 
     def _notify_followers(self, events: Sequence[Event]) -> None:
         followers = self._followers
-        by_resource: dict[str | None, Sequence[Event]] = {}
-        for event in events:
-            resource = event.key.resource
-            if resource in followers:
-                by_resource[resource] = (*by_resource.get(resource, ()), event)
-        if None in followers:
-            by_resource[None] = events
-        for followed, batch in by_resource.items():
-            for callback in tuple(followers[followed]):
-                try:
-                    callback(batch)
-                except Exception:
-                    # a follower's error must not keep the writers of the batch from their results
-                    logger.exception("a follower of %s failed", followed or "the log")
+        if len(events) == 1:  # the write of the only client that writes
+            self._notify(events[0].key.resource, events)
+        else:
+            by_resource: dict[str, Sequence[Event]] = {}
+            for event in events:
+                resource = event.key.resource
+                if resource in followers:
+                    by_resource[resource] = (*by_resource.get(resource, ()), event)
+            for followed, batch in by_resource.items():
+                self._notify(followed, batch)
+        self._notify(None, events)
+
+    def _notify(self, followed: str | None, batch: Sequence[Event]) -> None:
+        for callback in tuple(self._followers.get(followed, ())):
+            try:
+                callback(batch)
+            except Exception:
+                # a follower's error must not keep the writers of the batch from their results
+                logger.exception("a follower of %s failed", followed or "the log")
 
     def close(self) -> None:
         """End every subscription, after delivering what was published."""

@@ -218,6 +218,8 @@ def _time_of(text: Any) -> str | None:
 
 def _merge_oldest(entries: list[Entry]) -> list[Entry]:
     """Merge the oldest updaters of an API version into ``ancient-changes`` until at most ten updaters are left."""
+    if len(entries) <= MAX_UPDATE_MANAGERS:
+        return entries
     excess = sum(entry["operation"] == UPDATE for entry in entries) - MAX_UPDATE_MANAGERS
     if excess <= 0:
         return entries

@@ -26,7 +26,7 @@ from typing import Any, Final
 from kcp.api import documents, errors, field_errors, json_values, metadata
 from kcp.api.field_errors import FieldError
 from kcp.api.kinds import GroupKind
-from kcp.api.patch import apply, json_patch, merge_patch, merge_types, strategic_merge
+from kcp.api.patch import merge_patch, merge_types
 from kcp.api.patch.merge_types import MergeType
 from kcp.registry.contexts import IGNORE, STRICT, RequestContext
 from kcp.registry.requests import Target, Written
@@ -127,10 +127,13 @@ def _not_an_object(made: Any, why: str, type_: ResourceType) -> errors.StatusErr
 
 def patched(old: Any, media_type: str, body: Any, merge_type: MergeType) -> Any:
     """Apply a patch to an object. The result may share parts with ``old``. Raises StatusError 400 or 422."""
-    if media_type == JSON_PATCH:
-        return json_patch.apply(old, body)
     if media_type == MERGE_PATCH:
         return merge_patch.apply(old, body)
+    # imported with the first of these patches: an idle server needs neither
+    from kcp.api.patch import json_patch, strategic_merge
+
+    if media_type == JSON_PATCH:
+        return json_patch.apply(old, body)
     return strategic_merge.apply(old, body, merge_type)
 
 
@@ -139,6 +142,8 @@ def _problems(media_type: str, body: Any, duplicates: list[str]) -> list[str]:
     problems = [f'duplicate field "{path}"' for path in duplicates]
     if media_type != JSON_PATCH or not isinstance(body, list):
         return problems
+    from kcp.api.patch import json_patch
+
     json_patch.check_operations(body)
     for index, operation in enumerate(body):
         unknown = operation.keys() - _OPERATION if isinstance(operation, dict) else ()
@@ -148,6 +153,8 @@ def _problems(media_type: str, body: Any, duplicates: list[str]) -> list[str]:
 
 def apply_of(context: RequestContext, target: Target, applied: Any, *, force: bool, duplicates: list[str]) -> Write:
     """The write of a server-side apply. Raises StatusError 400 or 422 for an unusable configuration."""
+    from kcp.api.patch.apply import server_side_apply  # with the first apply: an idle server does not need it
+
     _check_configuration(context, target, applied, duplicates)
     meta = applied["metadata"]
     named = bool(meta.get("name"))
@@ -168,7 +175,7 @@ def apply_of(context: RequestContext, target: Target, applied: Any, *, force: bo
         if old is None and uid:
             why = f"uid mismatch: the provided object specified uid {uid}, and no existing object was found"
             raise errors.conflict(type_.resource, target.name, why)
-        new = apply.server_side_apply(
+        new = server_side_apply(
             old,
             applied,
             type_.merge_type,
@@ -214,7 +221,9 @@ def _check_configuration(context: RequestContext, target: Target, applied: Any, 
         raise errors.bad_request(f"error strict decoding YAML: {', '.join(problems)}")
     for problem in problems:
         context.warn(problem)
-    apply.check_version(applied, type_.api_version)
+    from kcp.api.patch.apply import check_version
+
+    check_version(applied, type_.api_version)
     if not applied.get("kind"):
         place = f"{target.namespace}/{target.name}; {type_.api_version}, Kind="
         raise errors.bad_request(

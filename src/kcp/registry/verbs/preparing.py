@@ -17,7 +17,7 @@ from kcp.registry.verbs import validation
 
 Object = dict[str, Any]
 
-_NOT_FROM_CLIENTS: Final = ("deletionTimestamp", "deletionGracePeriodSeconds", "resourceVersion", "selfLink")
+_NOT_FROM_CLIENTS: Final = frozenset({"deletionTimestamp", "deletionGracePeriodSeconds", "resourceVersion", "selfLink"})
 """Metadata of a new object that the server owns."""
 _WHOLE_OBJECT: Final = ("", "scale")
 """The subresources whose updates pass ``prepare_for_update``; the others have merged their own part already."""
@@ -36,8 +36,9 @@ def prepare_create(obj: Object, target: Target, context: RequestContext) -> None
     """Set the fields of a new object that the server owns."""
     type_ = target.type
     meta = obj["metadata"]
-    for name in _NOT_FROM_CLIENTS:
-        meta.pop(name, None)
+    if not _NOT_FROM_CLIENTS.isdisjoint(meta):
+        for name in _NOT_FROM_CLIENTS:
+            meta.pop(name, None)
     metadata.drop_empty(meta)
     meta["uid"] = metadata.new_uid()
     meta["creationTimestamp"] = metadata.now()

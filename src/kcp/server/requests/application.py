@@ -37,7 +37,6 @@ from kcp.server.requests.receiving import Receiving
 from kcp.server.requests.request_info import RequestInfo, read_request
 from kcp.server.requests.request_labels import labels_of
 from kcp.server.requests.resources import Resources
-from kcp.server.requests.websockets import WebSocketExchange
 from kcp.store.contract import DamagedValueError, StoreClosedError, StoreUnavailableError
 
 logger: Final = logging.getLogger("kcp.server")
@@ -94,6 +93,8 @@ class Application:
         if kind == "http":
             return self.handle(Exchange(scope, receive, send, self._limits))
         if kind == "websocket":
+            from kcp.server.requests.websockets import WebSocketExchange  # few servers ever see such a request
+
             return self.handle(WebSocketExchange(scope, receive, send, self._limits))
         return _lifespan(receive, send)
 

@@ -248,7 +248,7 @@ class SQLiteStore:
         """As `get`; a damaged value is `UNREADABLE`."""
         if self._overlay.keys and (found := self._overlay.keys.get(key)) is not None:
             return found.durable
-        return self._committed(key)[0]
+        return (self._recent.get(key) or self._read(key))[0]
 
     def latest(self, key: Key) -> Record | None:
         """Return the newest value of a key, durable or pending. Raises DamagedValueError."""
@@ -261,14 +261,11 @@ class SQLiteStore:
         if self._overlay.keys and (pending := self._overlay.keys.get(key)) is not None:
             latest, position, _ = pending
             return latest, position
-        found = self._recent.get(key)
-        return self._committed(key) if found is None else found
+        return self._recent.get(key) or self._read(key)
 
-    def _committed(self, key: Key) -> tuple[Record | None, int]:
-        found = self._recent.get(key)
-        if found is None:
-            found = self._reader.newest(key)
-            self._recent.remember(key, found)
+    def _read(self, key: Key) -> tuple[Record | None, int]:
+        found = self._reader.newest(key)
+        self._recent.remember(key, found)
         return found
 
     def scan(

@@ -10,7 +10,7 @@ import asyncio
 import queue
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from functools import cache
 from typing import Any, Final, NamedTuple
 
@@ -219,7 +219,7 @@ class BatchWriter:
     def _commit(self, batch: list[QueuedWrite]) -> None:
         if not batch:
             return
-        if any(pending.epoch != self._epoch for pending in batch):
+        if batch[0].epoch != self._epoch:  # epochs only grow: the first is the oldest
             late = [pending for pending in batch if pending.epoch != self._epoch]
             self._loop.call_soon_threadsafe(self._report, late, self._failure)
             batch = [pending for pending in batch if pending.epoch == self._epoch]
@@ -248,18 +248,25 @@ class BatchWriter:
         return error
 
     def _insert(self, batch: list[QueuedWrite]) -> None:
-        rows = [row for pending in batch for row in pending.rows]
+        rows: list[Row] = []
+        for pending in batch:
+            rows += pending.rows
         if not rows:
             return
+        size, is_one_statement = _MIN_CHANGE_BYTES * len(rows), len(rows) <= _ROWS
+        for row in rows:
+            size += len(row.value or b"")
+            if row.due is not None:
+                is_one_statement = False
         began = time.perf_counter()
-        if len(rows) <= _ROWS and all(row.due is None for row in rows):
+        if is_one_statement:
             insert_changes(self._connection, rows)
         else:
             self._execute("BEGIN IMMEDIATE")
             insert_changes(self._connection, rows)
             self._execute("COMMIT")
         self.commits.observe(time.perf_counter() - began)
-        self._unchecked += sum(_MIN_CHANGE_BYTES + len(row.value or b"") for row in rows)
+        self._unchecked += size
 
     def _roll_back(self) -> None:
         try:
@@ -300,15 +307,18 @@ def insert_changes(connection: apsw.Connection, rows: Sequence[Row]) -> None:
     `tables.prepare` must have prepared the connection. Raises apsw.Error.
     """
     execute: Any = connection.execute
-    for part in _parts(rows):
-        columns = [column for row in part for column in (row[0], *row[1], *row[2:6], checksum(row[4], row[0]))]
+    expiries: list[int] = []
+    for start in range(0, len(rows), _ROWS):
+        part = rows[start : start + _ROWS]
+        columns: list[Any] = []
+        for position, key, previous, tag, value, deletes, due in part:
+            columns += (position, *key, previous, tag, value, deletes, checksum(value, position))
+            if due is not None:
+                expiries += (due, position)
         execute(_insert(_LOG, 10, len(part)), columns)
-    for part in _parts([row for row in rows if row.due is not None]):
-        execute(_insert(_EXPIRY, 2, len(part)), [value for row in part for value in (row.due, row.position)])
-
-
-def _parts(rows: Sequence[Row]) -> Iterator[Sequence[Row]]:
-    return (rows[start : start + _ROWS] for start in range(0, len(rows), _ROWS))
+    for start in range(0, len(expiries), 2 * _ROWS):
+        pairs = expiries[start : start + 2 * _ROWS]
+        execute(_insert(_EXPIRY, 2, len(pairs) // 2), pairs)
 
 
 @cache
