@@ -40,6 +40,8 @@ class Liar:
         self._uids: list[str] = []
         self.is_lying = False
         self.lies = 0
+        self.read: set[str] = set()
+        """The paths that were read, but for watches, since the last lie of a watch."""
 
     def line(self, line: bytes) -> list[bytes]:
         """What is said instead of a line of a watch: no line, one or several."""
@@ -50,6 +52,7 @@ class Liar:
         if not self._lies() or _INITIAL_EVENTS_END in annotations:  # without this end there is only silence
             return [line]
         self.lies += 1
+        self.read.clear()
         kind = self._way or self._random.choice(("drop", "repeat", "type", *4 * ("object",), "garbage"))
         if kind == "drop":
             return []
@@ -162,6 +165,7 @@ async def _answer(request: web.BaseRequest, found: aiohttp.ClientResponse, liar:
     body = await found.read()
     if request.method == "GET" and found.status == 200:
         body = _listed(body, liar)
+        liar.read.add(request.path)
     kept = {key: value for key, value in found.headers.items() if key.lower() not in _HOP}
     return web.Response(body=body, status=found.status, headers=kept)
 

@@ -99,6 +99,9 @@ class Reconciliation:
             await report(sides, sides.copy, error.problem)
         else:
             await report(sides, live, None)
+            if not sides.is_cached and self._key not in self._shared.created:
+                # nothing would show its end: the cache has not been told of it, or that it is gone, which is not true
+                self._shared.doubts.add_later(self._key, self._shared.lag)
 
     def _not_managed(self) -> Problem:
         (namespace, name), plural = self._sides.place, self._sides.synced.pair.downstream.plural

@@ -31,6 +31,8 @@ class Sides:
         self.source = self._cached_source()
         self._source_read = False
         cached = synced.cache.get(*self.place)
+        self.is_cached = cached is not None
+        """Whether the cache has the copy."""
         self.copy = None if cached is None else cached.decode()
         self.copy_read = False
         """Whether the copy is as the cluster has answered, not as the cache has it."""
