@@ -35,7 +35,7 @@ WORKLOADS = {
     *("Service", "Ingress", "HorizontalPodAutoscaler", "PodDisruptionBudget", "PersistentVolumeClaim", "NetworkPolicy"),
     *("Endpoints", "EndpointSlice", "Node", "PersistentVolume", "StorageClass", "IngressClass"),
 }
-AGE = re.compile(r"[0-9]+[smh]([0-9]+s)?\Z")
+AGE = re.compile(r"[0-9]+(s|m([0-9]+s)?)\Z")
 HIDDEN = object()
 """The cell of a column that is not shown."""
 

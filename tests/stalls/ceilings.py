@@ -2,7 +2,8 @@
 
 The aim is four times the limit on bodies. A decoded value takes more than that of some bodies of small members: a map of 150,000
 short keys takes 13 MB, a list of 150,000 maps of one member 38 MB (docs/decisions/0022). A ceiling is what was measured with a
-quarter on top, since versions of Python and of orjson differ. It may be lowered, and never raised.
+quarter on top, since versions of Python and of orjson differ. It may be lowered, and is
+raised only where it left less than that quarter.
 """
 
 from __future__ import annotations

@@ -48,6 +48,6 @@ def test_objects_without_our_mark_are_reported_and_neither_updated_nor_deleted(f
 
 
 def copies(fleet: Fleet, name: str) -> list[Object]:
-    """The Deployments of a name in all namespaces of the cluster us-east1 that were made for this logical cluster."""
+    """The Deployments of a name in all namespaces of the cluster us-east1."""
     listed = json.loads(fleet.on("us-east1")("get", "deploy", "-A", "-o", "json"))["items"]
     return [each for each in listed if each["metadata"]["name"] == name]

@@ -175,47 +175,42 @@ async def test_what_a_cluster_said_while_it_lied_is_corrected_when_it_tells_the_
             assert MARK_LABEL not in (await world.down.get(NAMESPACES, "", "local") or {})["metadata"].get("labels", {})
 
 
+@asynccontextmanager
+async def after_a_lie(server: Server, lie: str) -> AsyncIterator[tuple[World, Liar]]:
+    """A world whose cluster has lied once about the copy of a ConfigMap, and tells the truth now; nothing is listed again."""
+    liar = Liar(1, share=1.0, way=lie)
+    async with lied_to(server, liar) as (world, seen):
+        settings = dataclasses.replace(SETTINGS, lag=0.2)
+        copies = OwnCopies(seen.down.client, dataclasses.replace(FOLLOW, reread=0))
+        async with seen.syncing(settings, copies=copies):
+            config_maps = world.up.client.resource(CONFIG_MAPS, "shop")
+            await config_maps.create(assigned("settings", data={"color": "red"}))
+            await world.down.becomes(CONFIG_MAPS, world.there, "settings")
+            liar.is_lying = True
+            await config_maps.patch("settings", {"data": {"color": "blue"}})
+            await eventually(lambda: liar.lies, "the cluster has lied")
+            liar.is_lying = False
+            yield world, liar
+
+
 @pytest.mark.parametrize("lie", ["gone", "deleting", "uid", "version", "no mark", "locator"])
 async def test_an_object_that_is_deleted_does_not_wait_for_what_a_cluster_will_never_say(
     kcp_server: Server, lie: str
 ) -> None:
-    """The cluster has lied about its copy, and nothing is listed again."""
-    liar = Liar(1, share=1.0, way=lie)
-    async with lied_to(kcp_server, liar) as (world, seen):
-        settings = dataclasses.replace(SETTINGS, lag=0.2)
-        copies = OwnCopies(seen.down.client, dataclasses.replace(FOLLOW, reread=0))
-        async with seen.syncing(settings, copies=copies):
-            config_maps = world.up.client.resource(CONFIG_MAPS, "shop")
-            await config_maps.create(assigned("settings", data={"color": "red"}))
-            await world.down.becomes(CONFIG_MAPS, world.there, "settings")
-            liar.is_lying = True
-            await config_maps.patch("settings", {"data": {"color": "blue"}})
-            await eventually(lambda: liar.lies, "the cluster has lied")
-            liar.is_lying = False
-            await config_maps.delete("settings")
-            await world.up.vanishes(CONFIG_MAPS, "shop", "settings")
-            assert await world.down.get(CONFIG_MAPS, world.there, "settings") is None
+    async with after_a_lie(kcp_server, lie) as (world, _):
+        await world.up.client.resource(CONFIG_MAPS, "shop").delete("settings")
+        await world.up.vanishes(CONFIG_MAPS, "shop", "settings")
+        assert await world.down.get(CONFIG_MAPS, world.there, "settings") is None
 
 
 async def test_a_copy_that_was_called_gone_is_made_again_when_it_is(kcp_server: Server) -> None:
-    """The cache has lost the copy to a lie, so that its true end shows nowhere, and nothing is listed again."""
-    liar = Liar(1, share=1.0, way="gone")
-    async with lied_to(kcp_server, liar) as (world, seen):
-        settings = dataclasses.replace(SETTINGS, lag=0.2)
-        copies = OwnCopies(seen.down.client, dataclasses.replace(FOLLOW, reread=0))
-        async with seen.syncing(settings, copies=copies):
-            config_maps = world.up.client.resource(CONFIG_MAPS, "shop")
-            await config_maps.create(assigned("settings", data={"color": "red"}))
-            await world.down.becomes(CONFIG_MAPS, world.there, "settings")
-            liar.is_lying = True
-            await config_maps.patch("settings", {"data": {"color": "blue"}})
-            await eventually(lambda: liar.lies, "the cluster has lied")
-            liar.is_lying = False
-            path = f"/namespaces/{world.there}/configmaps/settings"
-            await eventually(lambda: any(each.endswith(path) for each in liar.read), "the copy is read")
-            there = world.down.client.resource(CONFIG_MAPS, world.there)
-            first = await there.get("settings")
-            await there.delete("settings")
-            await world.down.becomes(
-                CONFIG_MAPS, world.there, "settings", lambda found: found["metadata"]["uid"] != first["metadata"]["uid"]
-            )
+    """The cache has lost the copy to the lie, so that its true end shows nowhere."""
+    async with after_a_lie(kcp_server, "gone") as (world, liar):
+        path = f"/namespaces/{world.there}/configmaps/settings"
+        await eventually(lambda: any(each.endswith(path) for each in liar.read), "the copy is read")
+        there = world.down.client.resource(CONFIG_MAPS, world.there)
+        first = await there.get("settings")
+        await there.delete("settings")
+        await world.down.becomes(
+            CONFIG_MAPS, world.there, "settings", lambda found: found["metadata"]["uid"] != first["metadata"]["uid"]
+        )

@@ -2,7 +2,8 @@
 
 What is known of a copy is what the cache has. The cache can be wrong, and stay so: an event may be missing, or may have said what
 is not true. So the copy itself is read before a conflict is reported, after a write that the cluster refuses because the object
-is another one, and where a copy should have gone and has not for a while.
+is another one, where a copy should have gone and has not for a while, and again while the cache does not have a copy that a read
+found: nothing else would show its end.
 """
 
 from __future__ import annotations
@@ -100,7 +101,7 @@ class Reconciliation:
         else:
             await report(sides, live, None)
             if not sides.is_cached and self._key not in self._shared.created:
-                # nothing would show its end: the cache has not been told of it, or that it is gone, which is not true
+                # the cache was not told of the copy, or was told that it is gone, which is not true
                 self._shared.doubts.add_later(self._key, self._shared.lag)
 
     def _not_managed(self) -> Problem:
